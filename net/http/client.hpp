@@ -1,0 +1,85 @@
+#pragma once
+
+#include "net/http/message.hpp"
+
+#include <boost/asio/any_io_executor.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace skyengine::net::http {
+
+struct client_options {
+  /// `http://host[:port]` or `https://host[:port]`; a path in it is the caller's affair and ignored here.
+  std::string origin;
+  bool verify_tls = true;
+  /// PEM file of extra authorities, for tests and private panels; empty: the system's.
+  std::string ca_file;
+  std::size_t max_connections = 64;
+  std::size_t max_idle_connections = 16;
+  std::size_t max_response_bytes = 8 * 1024 * 1024;
+  std::chrono::milliseconds connect_timeout{5'000};
+  /// An idle connection older than this is closed instead of used.
+  std::chrono::milliseconds max_idle{30'000};
+};
+
+struct client_request {
+  verb method = verb::get;
+  std::string target;
+  fields headers;
+  std::string body;
+  /// For this exchange, connecting included.
+  std::chrono::milliseconds timeout{15'000};
+  /// Only a fresh connection, or one that answered less than this ago; nullopt: any idle one.
+  std::optional<std::chrono::milliseconds> freshness;
+};
+
+struct client_response {
+  unsigned status = 0;
+  fields headers;
+  std::string body;
+};
+
+/// Why there is no answer. What matters to a caller is whether the peer can have seen the request.
+struct exchange_failure {
+  enum class kind : std::uint8_t {
+    /// Not a byte was written (resolve, connect, TLS, no connection free in time).
+    not_sent,
+    /// At least a byte was written: the peer may have done the work.
+    lost,
+    /// As lost, but by time-out: the peer may still be working.
+    timed_out,
+    /// An answer came that is no HTTP, or is too large.
+    unreadable,
+  };
+  kind what = kind::not_sent;
+  std::string detail;
+};
+
+/// A keep-alive pool to one origin, on one loop. Redirects are answers like any other and never followed.
+class client {
+public:
+  client(asio::any_io_executor loop, client_options options);
+  ~client();
+  client(const client&) = delete;
+  client& operator=(const client&) = delete;
+
+  /// One exchange, tried once. An idle connection that turns out closed before the request's first byte was
+  /// written is replaced silently.
+  asio::awaitable<boost::system::result<client_response, exchange_failure>> exchange(client_request request);
+
+  std::size_t connections() const noexcept;
+
+  /// Closes all connections; exchanges under way end as lost.
+  void close() noexcept;
+
+private:
+  struct implementation;
+  std::shared_ptr<implementation> implementation_;
+};
+
+} // namespace skyengine::net::http

@@ -1,0 +1,72 @@
+#pragma once
+
+#include "net/http/message.hpp"
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/ip/tcp.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace skyengine::net::http {
+
+/// Limits with the answers of docs/architecture.md; each has a setting of the same name under `http.`.
+struct server_options {
+  std::size_t max_header_bytes = 16 * 1024;
+  std::size_t max_body_bytes = 256 * 1024;
+  std::chrono::milliseconds header_timeout{10'000};
+  std::chrono::milliseconds body_timeout{30'000};
+  std::chrono::milliseconds idle_timeout{60'000};
+  /// How long a handler has: request::deadline.
+  std::chrono::milliseconds request_timeout{30'000};
+  /// How long a peer may take to read an answer.
+  std::chrono::milliseconds write_timeout{30'000};
+  std::size_t max_connections = 1024;
+  std::size_t max_connections_per_address = 512;
+  /// Addresses without the limit above, besides loopback.
+  std::vector<std::string> trusted_proxies;
+  /// PEM files; both empty: plain HTTP.
+  std::string tls_certificate;
+  std::string tls_key;
+};
+
+struct server_counters {
+  std::size_t connections = 0;
+  std::size_t requests_in_flight = 0;
+  std::uint64_t refused_connections = 0;
+};
+
+/// An HTTP/1.1 server on one loop. What never reaches the handler (bad framing, limits, time-outs) is
+/// answered with the response that `reject` makes and, where the peer cannot be trusted to be in step, the
+/// connection closes.
+class server {
+public:
+  using handler = std::function<asio::awaitable<response>(const request&)>;
+  /// Makes the answer to what was refused before it was a request. `request_id` is already made.
+  using rejecter = std::function<response(const error&, const std::string& request_id)>;
+
+  server(asio::any_io_executor loop, server_options options, handler handle, rejecter reject);
+  ~server();
+  server(const server&) = delete;
+  server& operator=(const server&) = delete;
+
+  /// Binds and listens. A busy port or an address that is not ours is an error with one clear sentence.
+  result<asio::ip::tcp::endpoint> listen(const std::string& host, std::uint16_t port);
+
+  server_counters counters() const noexcept;
+
+  /// Stops accepting, closes idle connections, lets requests in flight end within `grace`, then closes the
+  /// rest.
+  asio::awaitable<void> stop(std::chrono::milliseconds grace);
+
+private:
+  struct implementation;
+  std::shared_ptr<implementation> implementation_;
+};
+
+} // namespace skyengine::net::http
