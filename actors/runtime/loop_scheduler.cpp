@@ -3,7 +3,9 @@
 #include <boost/asio/dispatch.hpp>
 #include <boost/asio/post.hpp>
 #include <caf/actor_system.hpp>
+#include <caf/event_based_actor.hpp>
 #include <caf/logger.hpp>
+#include <caf/unit.hpp>
 
 #include <future>
 #include <stdexcept>
@@ -155,6 +157,11 @@ void loop_scheduler::drain() {
     drain_posted_ = false;
   else
     asio::post(loop_, [this] { drain(); });
+}
+
+void loop_scheduler::start() {
+  utility_actors_[printer_id] =
+    system().spawn<caf::hidden>([](caf::event_based_actor*) { return caf::behavior{[](caf::unit_t) {}}; });
 }
 
 void loop_scheduler::stop() {

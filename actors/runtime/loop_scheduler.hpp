@@ -68,7 +68,9 @@ public:
 
   void enqueue(caf::resumable* ready) override;
   caf::actor_clock& clock() noexcept override { return clock_; }
-  bool detaches_utility_actors() const override { return true; }
+  bool detaches_utility_actors() const override { return false; }
+  /// CAF's own printer would take a thread of its own; nothing here prints through it.
+  void start() override;
   /// Called by the system's destructor on a thread that is not the loop's, while the loop still runs.
   void stop() override;
 
