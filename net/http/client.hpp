@@ -3,6 +3,8 @@
 #include "net/http/message.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
+#include <boost/assert/source_location.hpp>
+#include <boost/system/result.hpp>
 
 #include <chrono>
 #include <cstddef>
@@ -60,21 +62,29 @@ struct exchange_failure {
   std::string detail;
 };
 
-/// A keep-alive pool to one origin, on one loop. Redirects are answers like any other and never followed.
+/// Found by `boost::system::result`: reading the answer of a failed exchange is a bug (`std::logic_error`).
+[[noreturn]] void throw_exception_from_error(const exchange_failure& failure,
+                                             const boost::source_location& where);
+
+/// A keep-alive pool to one origin, on one loop. Interim answers (1xx) are skipped, compression is not asked
+/// for. Redirects are answers like any other and never followed.
 class client {
 public:
+  /// Throws when the origin is none or `ca_file` cannot be read: a start that cannot succeed.
   client(asio::any_io_executor loop, client_options options);
   ~client();
   client(const client&) = delete;
   client& operator=(const client&) = delete;
 
   /// One exchange, tried once. An idle connection that turns out closed before the request's first byte was
-  /// written is replaced silently.
+  /// written is replaced silently. Host, Connection, Content-Length and Transfer-Encoding are the client's
+  /// own. May outlive the client, and then ends as after `close`.
   asio::awaitable<boost::system::result<client_response, exchange_failure>> exchange(client_request request);
 
+  /// Connecting, in use and idle.
   std::size_t connections() const noexcept;
 
-  /// Closes all connections; exchanges under way end as lost.
+  /// For good: closes all connections. Exchanges under way end as lost, waiting and later ones as not sent.
   void close() noexcept;
 
 private:

@@ -49,6 +49,9 @@ public:
   virtual asio::awaitable<bool> write(std::string_view piece) = 0;
   /// True as soon as the peer has closed or the server is stopping.
   virtual bool is_closed() const noexcept = 0;
+  /// Waits, at most that long, for the stream's end: `is_closed()` when it returns. One caller at a time.
+  /// What a writer with nothing to say waits with, so that it notices a peer that left.
+  virtual asio::awaitable<bool> wait_closed(std::chrono::milliseconds at_most) = 0;
 };
 
 struct response {
@@ -56,7 +59,8 @@ struct response {
   /// Everything but Content-Length, Connection, Date, Server and X-Request-Id, which the server sets.
   fields headers;
   std::string body;
-  /// When set, `body` is empty and the writer's pieces are the (chunked) body.
+  /// When set, `body` is empty and the writer's pieces are the (chunked) body; the connection closes behind
+  /// it. An exception out of it cuts the connection without the end mark, so that the client sees it was cut.
   std::function<asio::awaitable<void>(stream_writer&)> stream;
 };
 

@@ -37,11 +37,20 @@ struct server_options {
 
 struct server_counters {
   std::size_t connections = 0;
+  /// Handlers and streams at work.
   std::size_t requests_in_flight = 0;
+  /// Answered 503 and closed at a limit of connections.
   std::uint64_t refused_connections = 0;
+  /// Closed while they waited without a request, to make room for a new one.
+  std::uint64_t evicted_connections = 0;
+  /// How often accepting had to wait for a free descriptor.
+  std::uint64_t accept_pauses = 0;
 };
 
-/// An HTTP/1.1 server on one loop. What never reaches the handler (bad framing, limits, time-outs) is
+/// An HTTP/1.1 server on one loop. Requests of one connection are handled one after the other. At
+/// `max_connections` a new one takes the place of the one that has waited longest without a request (those
+/// that never made any first); when all are at work, or one address has too many, it is answered 503 and
+/// closed. What never reaches the handler (bad framing, limits, time-outs) is
 /// answered with the response that `reject` makes and, where the peer cannot be trusted to be in step, the
 /// connection closes.
 class server {
@@ -55,13 +64,14 @@ public:
   server(const server&) = delete;
   server& operator=(const server&) = delete;
 
-  /// Binds and listens. A busy port or an address that is not ours is an error with one clear sentence.
+  /// Binds and listens; once. `host` is an IP address or `localhost`, port 0 takes a free one. A busy port,
+  /// an address that is not ours or unreadable TLS files are an error with one clear sentence.
   result<asio::ip::tcp::endpoint> listen(const std::string& host, std::uint16_t port);
 
   server_counters counters() const noexcept;
 
   /// Stops accepting, closes idle connections, lets requests in flight end within `grace`, then closes the
-  /// rest.
+  /// rest. Ends early when nothing is in flight. A handler still running then goes on to its end, unheard.
   asio::awaitable<void> stop(std::chrono::milliseconds grace);
 
 private:
