@@ -1,0 +1,191 @@
+#include "tests/simulator/http_server.hpp"
+#include "tests/simulator/model.hpp"
+#include "tests/simulator/state_file.hpp"
+#include "tests/simulator/times.hpp"
+
+#include <CLI/CLI.hpp>
+#include <boost/asio.hpp>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <iostream>
+#include <optional>
+#include <string>
+
+namespace skyengine::simulator {
+namespace {
+
+namespace asio = boost::asio;
+using asio::ip::tcp;
+
+constexpr int exit_usage = 2;
+
+struct arguments {
+  std::string listen = "127.0.0.1:9100";
+  std::string token;
+  std::uint64_t seed = 1;
+  std::int64_t servers = 0;
+  std::optional<std::int64_t> users;
+  std::int64_t latency_ms = 0;
+  std::int64_t jitter_ms = 0;
+  std::int64_t rate_limit = 0;
+  double build_time_s = 5;
+  std::int64_t clock_rate = 1;
+  std::string clock_origin;
+  std::string state;
+  bool has_task_scheduler = false;
+};
+
+void describe(CLI::App& app, arguments& a) {
+  app.add_option("--listen", a.listen, "Address and port; port 0 takes a free one")->capture_default_str();
+  app.add_option("--token", a.token, "The bearer token that callers must send")->required();
+  app.add_option("--seed", a.seed, "Seed of everything that is random")->capture_default_str();
+  app.add_option("--servers", a.servers, "Built, running servers to begin with")
+    ->check(CLI::Range(0, 1'000'000));
+  app.add_option("--users", a.users, "Users with extRelationId 1 to M (default: a tenth of the servers)")
+    ->check(CLI::Range(1, 1'000'000));
+  app.add_option("--latency", a.latency_ms, "Milliseconds before each answer")
+    ->check(CLI::Range(0, 3'600'000));
+  app.add_option("--jitter", a.jitter_ms, "Milliseconds by which the latency varies")
+    ->check(CLI::Range(0, 3'600'000));
+  app.add_option("--rate-limit", a.rate_limit, "Requests a second before 429; 0: no limit")
+    ->check(CLI::Range(0, 1'000'000));
+  app.add_option("--build-time", a.build_time_s, "Real seconds that a build takes, give or take a quarter")
+    ->check(CLI::Range(0.0, 86'400.0))
+    ->capture_default_str();
+  app.add_option("--clock-rate", a.clock_rate, "Seconds of business time in a real one")
+    ->check(CLI::Range(1, 10'000'000))
+    ->capture_default_str();
+  app.add_option("--clock-origin", a.clock_origin, "Business time at the start, RFC 3339 (default: now)");
+  app.add_option("--state", a.state, "File that keeps the state over restarts");
+  app.add_flag("--task-scheduler", a.has_task_scheduler, "Offer /servers/{serverId}/schedules");
+}
+
+int fail(const std::string& text, int code = EXIT_FAILURE) {
+  std::cerr << "virtfusion-simulator: " << text << '\n';
+  return code;
+}
+
+instant real_now() {
+  return std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now());
+}
+
+/// Host and port of `127.0.0.1:9100` or `[::1]:9100`.
+std::optional<std::pair<std::string, std::string>> split_address(std::string text) {
+  const auto colon = text.rfind(':');
+  if (colon == std::string::npos || colon == 0 || colon + 1 == text.size())
+    return {};
+  auto host = text.substr(0, colon);
+  if (host.starts_with('[') && host.ends_with(']'))
+    host = host.substr(1, host.size() - 2);
+  return std::pair{host, text.substr(colon + 1)};
+}
+
+/// Each connection is a file descriptor: take as many as the system lets us.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+    limit.rlim_cur = limit.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &limit);
+  }
+}
+
+std::string origin_of(const tcp::endpoint& where) {
+  const auto host = where.address().to_string();
+  return "http://" + (where.address().is_v6() ? '[' + host + ']' : host) + ':' + std::to_string(where.port());
+}
+
+int run(const arguments& a) {
+  const auto address = split_address(a.listen);
+  if (!address)
+    return fail("--listen: " + a.listen + " is no address and port, as in 127.0.0.1:9100", exit_usage);
+  std::optional<instant> asked_origin;
+  if (!a.clock_origin.empty()) {
+    asked_origin = parse_rfc3339(a.clock_origin);
+    if (!asked_origin)
+      return fail("--clock-origin: " + a.clock_origin + " is no time, as in 2026-03-01T00:00:00Z",
+                  exit_usage);
+  }
+  raise_descriptor_limit();
+  std::signal(SIGPIPE, SIG_IGN);
+
+  asio::io_context loop{1};
+  boost::system::error_code failed;
+  tcp::resolver resolver{loop};
+  const auto found = resolver.resolve(address->first, address->second,
+                                      tcp::resolver::passive | tcp::resolver::numeric_service, failed);
+  if (failed || found.empty())
+    return fail("cannot listen on " + a.listen + ": " + failed.message());
+  const tcp::endpoint wanted = *found.begin();
+  tcp::acceptor acceptor{loop};
+  acceptor.open(wanted.protocol(), failed);
+  if (!failed)
+    acceptor.set_option(tcp::acceptor::reuse_address(true), failed);
+  if (!failed)
+    acceptor.bind(wanted, failed);
+  if (!failed)
+    acceptor.listen(4096, failed);
+  if (failed)
+    return fail("cannot listen on " + a.listen + ": " + failed.message());
+
+  const auto begun = real_now();
+  clock_setting timing{a.clock_rate, a.clock_origin, begun, asked_origin.value_or(begun)};
+  model world{
+    {a.seed, std::chrono::microseconds{static_cast<std::int64_t>(a.build_time_s * 1e6)}, a.clock_rate}};
+  state_file state;
+  if (!a.state.empty()) {
+    clock_setting stored;
+    if (const auto loaded = state.load(a.state, world, stored); loaded.has_error())
+      return fail(loaded.error().detail);
+    if (stored.rate == timing.rate && stored.origin == timing.origin)
+      timing = stored;
+  }
+  const auto now = [&timing] {
+    const auto real = real_now();
+    return moment{real, timing.business_origin + (real - timing.real_origin) * timing.rate};
+  };
+  if (world.users().empty() && (a.servers > 0 || a.users))
+    world.seed_servers(a.servers, a.users.value_or(std::max<std::int64_t>(1, a.servers / 10)), now());
+  if (!a.state.empty()) {
+    world.record_changes();
+    if (const auto begun_file = state.begin(a.state, world, timing); begun_file.has_error())
+      return fail(begun_file.error().detail);
+  }
+
+  int exit_code = EXIT_SUCCESS;
+  panel served{{a.token, a.seed, std::chrono::milliseconds{a.latency_ms},
+                std::chrono::milliseconds{a.jitter_ms}, a.rate_limit, a.has_task_scheduler},
+               world,
+               a.state.empty() ? nullptr : &state,
+               now,
+               [&](const error& why) {
+                 exit_code = fail(why.detail);
+                 loop.stop();
+               }};
+  asio::signal_set signals{loop, SIGTERM, SIGINT};
+  signals.async_wait([&](boost::system::error_code, int) { loop.stop(); });
+  std::cout << "virtfusion-simulator listening on " << origin_of(acceptor.local_endpoint()) << "/api/v1"
+            << std::endl;
+  asio::co_spawn(loop, served.accept(std::move(acceptor)), asio::detached);
+  loop.run();
+  return exit_code;
+}
+
+} // namespace
+} // namespace skyengine::simulator
+
+int main(int argc, char** argv) {
+  CLI::App app{"A simulated VirtFusion panel with faults on demand", "virtfusion-simulator"};
+  skyengine::simulator::arguments given;
+  skyengine::simulator::describe(app, given);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? EXIT_SUCCESS : skyengine::simulator::exit_usage;
+  }
+  return skyengine::simulator::run(given);
+}
