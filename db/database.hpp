@@ -10,7 +10,9 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <memory>
+#include <optional>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -32,7 +34,32 @@ struct database_options {
   std::chrono::milliseconds lock_timeout{5000};
   /// Statements that wait or run on all pipelined connections together; beyond that: errc::overloaded.
   std::size_t max_outstanding = 4096;
+  /// Longest wait of a statement, or of a transaction's connect, for a connection that is up.
+  std::chrono::milliseconds max_wait{2000};
+  /// Transactions that wait for one of the transaction connections; beyond that: errc::overloaded.
+  std::size_t max_waiting_transactions = 1024;
+  /// Longest wait for one of the transaction connections; after that: errc::overloaded.
+  std::chrono::milliseconds transaction_wait{5000};
+  /// A transaction whose body lets PostgreSQL wait longer than this is ended by PostgreSQL.
+  std::chrono::milliseconds idle_transaction_timeout{30000};
+  /// How long the outcome of a commit whose answer was lost is sought.
+  std::chrono::milliseconds decision_timeout{30000};
+  /// What PostgreSQL shows of us in `pg_stat_activity`.
+  std::string application_name = "skyengine";
 };
+
+enum class isolation : std::uint8_t { read_committed, repeatable_read, serializable };
+
+namespace detail {
+/// The parameters of a statement, each made in its place.
+template <class... Parameters>
+std::vector<parameter> bind(Parameters&&... values) {
+  std::vector<parameter> bound;
+  bound.reserve(sizeof...(values));
+  (bound.emplace_back(std::forward<Parameters>(values)), ...);
+  return bound;
+}
+} // namespace detail
 
 /// A transaction on a connection of its own, for as long as the body given to `database::transact` runs.
 class transaction {
@@ -41,10 +68,14 @@ public:
 
   template <class... Parameters>
   asio::awaitable<result<rows>> run(const statement& s, Parameters&&... parameters) {
-    return execute(s, std::vector<parameter>{parameter(std::forward<Parameters>(parameters))...});
+    return execute(s, detail::bind(std::forward<Parameters>(parameters)...));
   }
   virtual asio::awaitable<result<rows>> execute(const statement& s, std::vector<parameter> parameters) = 0;
 };
+
+namespace detail {
+class transaction_runs;
+}
 
 /// Figures for metrics: since the start, by what happened.
 struct database_counters {
@@ -81,23 +112,81 @@ public:
   /// One statement, which is its own transaction.
   template <class... Parameters>
   asio::awaitable<result<rows>> run(const statement& s, Parameters&&... parameters) {
-    return execute(s, std::vector<parameter>{parameter(std::forward<Parameters>(parameters))...});
+    return execute(s, detail::bind(std::forward<Parameters>(parameters)...));
   }
   asio::awaitable<result<rows>> execute(const statement& s, std::vector<parameter> parameters);
 
   /// BEGIN, `body(transaction&)`, COMMIT; ROLLBACK when the body fails or throws. Body is
   /// `asio::awaitable<result<T>>(transaction&)`; it may run again (serialization failure, deadlock: at most 5
   /// times), so its only effects are in the database. A commit whose answer was lost is decided by
-  /// `pg_xact_status` of the id taken at the begin, before this returns.
+  /// `pg_xact_status` of the id taken at the begin, before this returns; errc::database_unavailable when it
+  /// could not be decided in time. A body that hides the failure of one of its statements fails with it.
   template <class Body>
-  std::invoke_result_t<Body&, transaction&> transact(Body body);
+  std::invoke_result_t<Body&, transaction&> transact(Body body, isolation level = isolation::read_committed);
 
   /// Lets what is under way end (at most `grace`), then closes all connections.
   asio::awaitable<void> close(std::chrono::milliseconds grace);
 
 private:
+  friend class detail::transaction_runs;
   struct implementation;
-  std::unique_ptr<implementation> implementation_;
+  std::shared_ptr<implementation> implementation_;
 };
+
+namespace detail {
+
+/// What `database::transact` does whatever its body returns: one begin and one end for each run of the body.
+class transaction_runs {
+public:
+  transaction_runs(database& owner, isolation level);
+  /// Ends a run that was never ended by closing its connection.
+  ~transaction_runs();
+  transaction_runs(const transaction_runs&) = delete;
+  transaction_runs& operator=(const transaction_runs&) = delete;
+
+  asio::awaitable<result<>> begin();
+  transaction& current() noexcept;
+  /// Commits when `keep`, else rolls back. True: nothing was done, run the body again. `may_repeat` is false
+  /// for a body that threw.
+  asio::awaitable<result<bool>> end(bool keep, bool may_repeat);
+
+private:
+  struct run_state;
+  std::shared_ptr<database::implementation> owner_;
+  isolation level_;
+  int repeats_ = 0;
+  std::unique_ptr<run_state> run_;
+};
+
+template <class Body>
+std::invoke_result_t<Body&, transaction&> transact(database& owner, Body body, isolation level) {
+  using outcome_type = typename std::invoke_result_t<Body&, transaction&>::value_type;
+  transaction_runs runs{owner, level};
+  for (;;) {
+    if (const auto begun = co_await runs.begin(); !begun)
+      co_return outcome_type{begun.error()};
+    std::optional<outcome_type> outcome;
+    std::exception_ptr bug;
+    try {
+      outcome.emplace(co_await body(runs.current()));
+    } catch (...) {
+      bug = std::current_exception();
+    }
+    const auto ended = co_await runs.end(outcome && outcome->has_value(), !bug);
+    if (bug)
+      std::rethrow_exception(bug);
+    if (!ended)
+      co_return outcome_type{ended.error()};
+    if (!*ended)
+      co_return std::move(*outcome);
+  }
+}
+
+} // namespace detail
+
+template <class Body>
+std::invoke_result_t<Body&, transaction&> database::transact(Body body, isolation level) {
+  return detail::transact(*this, std::move(body), level);
+}
 
 } // namespace skyengine::db

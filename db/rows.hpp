@@ -103,6 +103,8 @@ public:
   bool empty() const noexcept { return size() == 0; }
   /// How many rows an INSERT, UPDATE or DELETE touched.
   std::int64_t affected() const noexcept;
+  /// What PostgreSQL says was done: `INSERT 0 1`, `COMMIT`.
+  std::string_view command() const noexcept;
   /// @pre index < size()
   row operator[](std::size_t index) const { return {result_.get(), static_cast<int>(index)}; }
   row front() const { return (*this)[0]; }

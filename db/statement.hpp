@@ -47,6 +47,9 @@ public:
   /// nullptr for NULL; valid as long as this object.
   const char* data() const noexcept { return text_ ? text_->c_str() : nullptr; }
 
+  /// A text with a NUL character, which PostgreSQL cannot store: such a statement is errc::invalid_request.
+  bool has_nul() const noexcept;
+
 private:
   std::optional<std::string> text_;
 };
