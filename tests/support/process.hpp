@@ -1,0 +1,57 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace skyengine::test {
+
+struct process_options {
+  std::string program;
+  std::vector<std::string> arguments = {};
+  /// Added to the environment of the test, replacing what it has of the same name.
+  std::map<std::string, std::string> environment = {};
+  /// File that takes the standard error; empty: that of the test.
+  std::string error_file = {};
+};
+
+/// A child process. It dies with the thread that started it, and at the latest with this object.
+class process {
+public:
+  /// Throws std::system_error when it cannot be started.
+  explicit process(const process_options& options);
+  ~process();
+  process(const process&) = delete;
+  process& operator=(const process&) = delete;
+
+  pid_t pid() const noexcept { return pid_; }
+  /// The next line of its standard output without its end; nullopt when none comes within `patience`.
+  std::optional<std::string> read_line(std::chrono::milliseconds patience = std::chrono::seconds{20});
+  /// What is left of its standard output, until it closes it; waits at most `patience`.
+  std::string read_all(std::chrono::milliseconds patience = std::chrono::seconds{20});
+  void send(int signal) const;
+  /// SIGKILL, and waits for the end.
+  void kill();
+  /// SIGTERM, and waits for the end: see `wait`.
+  std::optional<int> terminate(std::chrono::milliseconds patience = std::chrono::seconds{20});
+  /// Its exit code, or minus the signal that ended it; nullopt when it still runs after `patience`.
+  std::optional<int> wait(std::chrono::milliseconds patience = std::chrono::seconds{20});
+  bool is_running() { return !wait(std::chrono::milliseconds{0}); }
+
+private:
+  /// False when nothing can be read before `limit`.
+  bool read_some(std::chrono::steady_clock::time_point limit);
+
+  pid_t pid_ = -1;
+  int pidfd_ = -1;
+  int output_ = -1;
+  std::string unread_;
+  bool is_at_end_ = false;
+  std::optional<int> ended_;
+};
+
+} // namespace skyengine::test
