@@ -1,0 +1,305 @@
+#include "db/saga_store.hpp"
+
+#include "db/server_rows.hpp"
+
+namespace skyengine::db {
+
+namespace {
+
+constexpr statement load_action{"saga_load_action", "SELECT" SKYENGINE_ACTION_COLUMNS R"sql(, a.token,
+         p.virtfusion_package_id, p.os_template_ids, g.virtfusion_hypervisor_group_id, u.name AS user_name, u.email,
+         u.virtfusion_user_id, t.number AS attempt, t.mark
+    FROM actions a
+    JOIN servers s ON s.id = a.server_id
+    JOIN plans p ON p.id = s.plan_id
+    JOIN regions g ON g.id = s.region_id
+    JOIN users u ON u.id = s.user_id
+    LEFT JOIN create_attempts t ON t.action_id = a.id AND t.state = 'open'
+   WHERE a.id = $1)sql"};
+
+constexpr statement load_server{"saga_load_server", "SELECT" SKYENGINE_SERVER_COLUMNS R"sql(
+    FROM servers s JOIN actions a ON a.server_id = s.id WHERE a.id = $1)sql"};
+
+// The guard locks both rows, so that a delete either is seen here or sees what is written here.
+constexpr statement advance_saga{"saga_advance", R"sql(
+  WITH guard AS (
+    SELECT a.id AS action_id, s.id AS server_id, s.state AS old_state
+      FROM actions a JOIN servers s ON s.id = a.server_id
+     WHERE a.id = $1 AND a.version = $2::bigint AND a.token = $3::bigint AND a.state = 'running'
+       AND NOT ($4::boolean AND s.delete_requested)
+       FOR UPDATE OF a, s),
+  moved AS (
+    UPDATE actions a
+       SET step = $5, state = $6, version = a.version + 1, builds = a.builds + $7::integer,
+           error_code = coalesce($8, a.error_code), error_detail = coalesce($9, a.error_detail),
+           finished_at = CASE WHEN $6 IN ('succeeded', 'failed') THEN $10::timestamptz END
+      FROM guard g WHERE a.id = g.action_id),
+  attempted AS (
+    UPDATE create_attempts t SET state = $11, virtfusion_id = $12::bigint
+      FROM guard g WHERE t.action_id = g.action_id AND t.state = 'open' AND $11::text IS NOT NULL),
+  changed AS (
+    UPDATE servers s
+       SET state = $13, virtfusion_id = coalesce($12::bigint, s.virtfusion_id),
+           ipv4 = coalesce($14::text[], s.ipv4), ipv6 = coalesce($15::text[], s.ipv6), power = coalesce($16, s.power),
+           active_at = CASE WHEN $13 = 'active' THEN coalesce(s.active_at, $10::timestamptz) ELSE s.active_at END,
+           deleted_at = CASE WHEN $13 = 'deleted' THEN $10::timestamptz END,
+           last_event_at = greatest(s.last_event_at, date_trunc('second', $10::timestamptz))
+      FROM guard g WHERE s.id = g.server_id
+    RETURNING s.id, s.last_event_at),
+  logged AS (
+    INSERT INTO server_events (server_id, at, type, from_state, to_state, action_id, detail)
+    SELECT c.id, c.last_event_at, $17, g.old_state, $13, g.action_id, $18::jsonb
+      FROM changed c, guard g WHERE $17::text IS NOT NULL)
+  SELECT count(*) AS moved FROM guard)sql"};
+
+// The mark of an action is that of its first attempt: what was made since then may be ours.
+constexpr statement open_one_attempt{"saga_open_attempt", R"sql(
+  WITH guard AS (
+    SELECT a.id AS action_id, s.id AS server_id, s.user_id, s.state AS old_state
+      FROM actions a JOIN servers s ON s.id = a.server_id
+     WHERE a.id = $1 AND a.version = $2::bigint AND a.token = $3::bigint AND a.state = 'running'
+       AND NOT s.delete_requested
+       FOR UPDATE OF a, s),
+  lost AS (
+    UPDATE create_attempts t SET state = 'lost'
+      FROM guard g WHERE t.action_id = g.action_id AND t.state = 'open'
+    RETURNING t.number),
+  moved AS (
+    UPDATE actions a SET step = 'attempt', version = a.version + 1 FROM guard g WHERE a.id = g.action_id),
+  changed AS (
+    UPDATE servers s
+       SET state = 'creating', last_event_at = greatest(s.last_event_at, date_trunc('second', $7::timestamptz))
+      FROM guard g WHERE s.id = g.server_id
+    RETURNING s.id, s.last_event_at),
+  logged AS (
+    INSERT INTO server_events (server_id, at, type, from_state, to_state, action_id, detail)
+    SELECT c.id, c.last_event_at, CASE WHEN $4::integer = 1 THEN 'creating' ELSE 'create_repeated' END, g.old_state,
+           'creating', g.action_id, jsonb_build_object('attempt', $4::integer)
+      FROM changed c, guard g),
+  opened AS (
+    INSERT INTO create_attempts (action_id, number, user_id, state, sent_at, mark, second_look_at)
+    SELECT g.action_id, $4::integer, g.user_id, 'open', $5::timestamptz,
+           coalesce((SELECT mark FROM create_attempts WHERE action_id = g.action_id AND number = 1),
+                    (SELECT coalesce(max(virtfusion_id), 0) FROM servers)),
+           $6::timestamptz
+      FROM guard g LEFT JOIN lost ON true
+    RETURNING number)
+  SELECT count(*) AS moved FROM opened)sql"};
+
+constexpr statement give_way_to_delete{"saga_give_way", R"sql(
+  WITH guard AS (
+    SELECT a.id AS action_id, s.id AS server_id, s.state AS old_state
+      FROM actions a JOIN servers s ON s.id = a.server_id
+     WHERE a.id = $1 AND a.version = $2::bigint AND a.token = $3::bigint AND a.state = 'running' AND a.kind = 'create'
+       AND s.delete_requested
+       FOR UPDATE OF a, s),
+  ended AS (
+    UPDATE actions a
+       SET step = 'done', state = 'failed', version = a.version + 1, error_code = 'conflict',
+           error_detail = 'the server was deleted before it was made', finished_at = $4::timestamptz
+      FROM guard g WHERE a.id = g.action_id
+    RETURNING a.server_id),
+  changed AS (
+    UPDATE servers s
+       SET state = 'deleting', last_event_at = greatest(s.last_event_at, date_trunc('second', $4::timestamptz))
+      FROM ended WHERE s.id = ended.server_id
+    RETURNING s.id, s.last_event_at),
+  logged AS (
+    INSERT INTO server_events (server_id, at, type, from_state, to_state, action_id)
+    SELECT c.id, c.last_event_at, 'create_abandoned', g.old_state, 'deleting', g.action_id FROM changed c, guard g)
+  SELECT server_id FROM ended)sql"};
+
+constexpr statement start_pending{"saga_start_pending", R"sql(
+  UPDATE actions SET state = 'running', token = $2::bigint, version = version + 1
+   WHERE server_id = $1 AND state = 'pending' RETURNING id)sql"};
+
+constexpr statement store_virtfusion_user{"user_set_virtfusion_id", R"sql(
+  UPDATE users SET virtfusion_user_id = $2::bigint, updated_at = $3::timestamptz WHERE id = $1)sql"};
+
+constexpr statement take_over_orphans{"saga_take_over", R"sql(
+  WITH orphans AS (
+    UPDATE actions a SET token = $1::bigint
+     WHERE a.state = 'running'
+       AND NOT EXISTS (SELECT FROM nodes n WHERE n.token = a.token AND n.lease_until > clock_timestamp())
+    RETURNING a.id)
+  SELECT id FROM orphans
+  UNION
+  SELECT id FROM actions WHERE state = 'running' AND token = $1::bigint
+   ORDER BY id)sql"};
+
+constexpr statement known_virtfusion_ids{"server_known_virtfusion_ids", R"sql(
+  SELECT virtfusion_id FROM servers WHERE virtfusion_id = ANY ($1::bigint[]))sql"};
+
+// A look that its node left unfinished is due again at once.
+constexpr statement claim_look{"attempt_claim_second_look", R"sql(
+  WITH due AS (
+    SELECT t.action_id, t.number FROM create_attempts t
+     WHERE t.second_look_at <= $1::timestamptz AND t.state <> 'open'
+       AND (t.state <> 'looking'
+            OR NOT EXISTS (SELECT FROM nodes n WHERE n.token = t.token AND n.lease_until > clock_timestamp()))
+       AND NOT EXISTS (SELECT FROM create_attempts o
+                        WHERE o.user_id = t.user_id AND o.state IN ('open', 'looking')
+                          AND (o.action_id, o.number) <> (t.action_id, t.number))
+     ORDER BY t.second_look_at LIMIT 1 FOR UPDATE SKIP LOCKED),
+  claimed AS (
+    UPDATE create_attempts t SET state = 'looking', token = $2::bigint
+      FROM due WHERE t.action_id = due.action_id AND t.number = due.number
+    RETURNING t.action_id, t.number, t.user_id, t.mark)
+  SELECT c.action_id, c.number, c.user_id, c.mark, u.virtfusion_user_id, p.virtfusion_package_id,
+         g.virtfusion_hypervisor_group_id,
+         (SELECT max(number) - 1 - sum(extras_deleted) FROM create_attempts t WHERE t.action_id = c.action_id)
+           AS extras_left
+    FROM claimed c
+    JOIN actions a ON a.id = c.action_id
+    JOIN servers s ON s.id = a.server_id
+    JOIN users u ON u.id = c.user_id
+    JOIN plans p ON p.id = s.plan_id
+    JOIN regions g ON g.id = s.region_id)sql"};
+
+constexpr statement finish_look{"attempt_finish_second_look", R"sql(
+  UPDATE create_attempts
+     SET state = CASE WHEN virtfusion_id IS NULL THEN 'lost' ELSE 'made' END, second_look_at = NULL, token = NULL
+   WHERE action_id = $1 AND number = $2::integer AND state = 'looking' AND token = $3::bigint)sql"};
+
+constexpr statement count_one_extra{"attempt_count_extra", R"sql(
+  WITH counted AS (
+    UPDATE create_attempts SET extras_deleted = extras_deleted + 1
+     WHERE action_id = $1 AND number = $2::integer AND state = 'looking' AND token = $3::bigint
+    RETURNING 1)
+  SELECT count(*) AS moved FROM counted)sql"};
+
+result<bool> moved(const result<rows>& answer) {
+  if (!answer)
+    return answer.error();
+  return answer->front().get<std::int64_t>("moved") > 0;
+}
+
+} // namespace
+
+asio::awaitable<result<saga_state>> saga_store::load(action_id id) {
+  const auto body = [&](transaction& tx) -> asio::awaitable<result<saga_state>> {
+    const auto about_server = co_await tx.run(load_server, id);
+    if (!about_server)
+      co_return about_server.error();
+    const auto about_action = co_await tx.run(load_action, id);
+    if (!about_action)
+      co_return about_action.error();
+    if (about_server->empty() || about_action->empty())
+      co_return error{errc::not_found, "no such action"};
+    const auto r = about_action->front();
+    saga_state state;
+    state.action = to_action(r);
+    state.server = to_server(about_server->front());
+    state.token = r.find<std::int64_t>("token").value_or(0);
+    state.package = r.get<package_id>("virtfusion_package_id");
+    state.group = r.get<hypervisor_group_id>("virtfusion_hypervisor_group_id");
+    state.plan_os_templates = r.get<std::vector<std::int64_t>>("os_template_ids");
+    state.user_name = r.get<std::string>("user_name");
+    state.user_email = r.get<std::string>("email");
+    state.virtfusion_user = r.find<virtfusion_user_id>("virtfusion_user_id");
+    if (const auto number = r.find<std::int64_t>("attempt"))
+      state.attempt = create_attempt{static_cast<int>(*number), r.get<virtfusion_server_id>("mark")};
+    co_return state;
+  };
+  co_return co_await db_.transact(body);
+}
+
+asio::awaitable<result<bool>> saga_store::advance(saga_ref ref, saga_change change, instant now) {
+  std::optional<std::string> code;
+  std::optional<std::string> detail;
+  if (change.failure) {
+    code = to_string(change.failure->code);
+    detail = change.failure->detail;
+  }
+  std::optional<std::string_view> power;
+  if (change.power)
+    power = to_string(*change.power);
+  const auto answer = co_await db_.run(
+    advance_saga, ref.action, ref.version, ref.token, change.yields_to_delete, to_string(change.step),
+    to_string(change.state), change.counts_build ? 1 : 0, code, detail, now, change.attempt_ends, change.virtfusion_id,
+    to_string(change.server), change.ipv4, change.ipv6, power, change.event, change.detail);
+  co_return moved(answer);
+}
+
+asio::awaitable<result<bool>> saga_store::open_attempt(
+  saga_ref ref, int number, real_time sent_at, std::optional<real_time> second_look_at, instant now) {
+  const auto answer = co_await db_.run(open_one_attempt, ref.action, ref.version, ref.token, number, sent_at,
+                                       second_look_at, now);
+  co_return moved(answer);
+}
+
+asio::awaitable<result<std::optional<action_id>>> saga_store::give_way(saga_ref ref, instant now) {
+  const auto body = [&](transaction& tx) -> asio::awaitable<result<std::optional<action_id>>> {
+    const auto ended = co_await tx.run(give_way_to_delete, ref.action, ref.version, ref.token, now);
+    if (!ended)
+      co_return ended.error();
+    if (ended->empty())
+      co_return std::optional<action_id>{};
+    const auto started = co_await tx.run(start_pending, ended->front().get<server_id>("server_id"), ref.token);
+    if (!started)
+      co_return started.error();
+    if (started->empty())
+      co_return error{errc::internal, "a delete was asked for and no action waits for it"};
+    co_return std::optional{started->front().get<action_id>("id")};
+  };
+  co_return co_await db_.transact(body);
+}
+
+asio::awaitable<result<>> saga_store::set_virtfusion_user(user_id user, virtfusion_user_id id, instant now) {
+  const auto stored = co_await db_.run(store_virtfusion_user, user, id, now);
+  if (!stored)
+    co_return stored.error();
+  co_return result<>{};
+}
+
+asio::awaitable<result<std::vector<action_id>>> saga_store::take_over(std::int64_t token) {
+  const auto taken = co_await db_.run(take_over_orphans, token);
+  if (!taken)
+    co_return taken.error();
+  std::vector<action_id> ids;
+  for (std::size_t i = 0; i < taken->size(); ++i)
+    ids.push_back((*taken)[i].get<action_id>("id"));
+  co_return ids;
+}
+
+asio::awaitable<result<std::vector<std::int64_t>>> saga_store::known_ids(std::vector<std::int64_t> ids) {
+  const auto found = co_await db_.run(known_virtfusion_ids, ids);
+  if (!found)
+    co_return found.error();
+  std::vector<std::int64_t> known;
+  for (std::size_t i = 0; i < found->size(); ++i)
+    known.push_back((*found)[i].get<std::int64_t>("virtfusion_id"));
+  co_return known;
+}
+
+asio::awaitable<result<std::optional<second_look>>> saga_store::claim_second_look(real_time now, std::int64_t token) {
+  const auto claimed = co_await db_.run(claim_look, now, token);
+  if (!claimed) {
+    // Another attempt of the user took the place in between: later.
+    if (claimed.error().code == errc::conflict)
+      co_return std::optional<second_look>{};
+    co_return claimed.error();
+  }
+  if (claimed->empty())
+    co_return std::optional<second_look>{};
+  const auto r = claimed->front();
+  co_return std::optional{second_look{r.get<action_id>("action_id"), static_cast<int>(r.get<std::int64_t>("number")),
+                                      r.get<user_id>("user_id"), r.get<virtfusion_user_id>("virtfusion_user_id"),
+                                      r.get<virtfusion_server_id>("mark"), r.get<package_id>("virtfusion_package_id"),
+                                      r.get<hypervisor_group_id>("virtfusion_hypervisor_group_id"),
+                                      static_cast<int>(r.get<std::int64_t>("extras_left"))}};
+}
+
+asio::awaitable<result<bool>> saga_store::count_extra(action_id action, int number, std::int64_t token) {
+  const auto answer = co_await db_.run(count_one_extra, action, number, token);
+  co_return moved(answer);
+}
+
+asio::awaitable<result<>> saga_store::finish_second_look(action_id action, int number, std::int64_t token) {
+  const auto finished = co_await db_.run(finish_look, action, number, token);
+  if (!finished)
+    co_return finished.error();
+  co_return result<>{};
+}
+
+} // namespace skyengine::db

@@ -1,0 +1,127 @@
+#pragma once
+
+#include "db/database.hpp"
+#include "domain/action.hpp"
+#include "domain/server.hpp"
+
+#include <boost/asio/awaitable.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace skyengine::db {
+
+/// Real time, for what waits across restarts; business time is `instant` from the engine's clock.
+using real_time = std::chrono::sys_time<std::chrono::microseconds>;
+
+/// The row that a step is decided on: it is written only over this version, by the holder of this token.
+struct saga_ref {
+  action_id action;
+  std::int64_t version = 0;
+  std::int64_t token = 0;
+};
+
+/// One `POST /servers`, as its row has it.
+struct create_attempt {
+  int number = 1;
+  virtfusion_server_id mark;
+};
+
+/// All that a saga needs to know to go on from its last committed step.
+struct saga_state {
+  skyengine::action action;
+  skyengine::server server;
+  std::int64_t token = 0;
+  package_id package;
+  hypervisor_group_id group;
+  std::vector<std::int64_t> plan_os_templates;
+  std::string user_name;
+  std::string user_email;
+  std::optional<virtfusion_user_id> virtfusion_user;
+  /// The unresolved attempt, while there is one.
+  std::optional<create_attempt> attempt;
+
+  saga_ref ref() const { return {action.id, action.version, token}; }
+};
+
+/// One committed step: what becomes of the action, its server and its open attempt, and the event that tells.
+struct saga_change {
+  saga_step step = saga_step::done;
+  action_state state = action_state::running;
+  server_state server = server_state::creating;
+  /// Type of the event; nullopt writes none.
+  std::optional<std::string> event;
+  /// A JSON object.
+  std::string detail = "{}";
+  /// Refused when the server's delete was asked for.
+  bool yields_to_delete = false;
+  /// Counts one more build.
+  bool counts_build = false;
+  std::optional<error> failure;
+  /// What became of the open attempt: `made`, `adopted`, `refused`.
+  std::optional<std::string> attempt_ends;
+  std::optional<virtfusion_server_id> virtfusion_id;
+  std::optional<std::vector<std::string>> ipv4;
+  std::optional<std::vector<std::string>> ipv6;
+  std::optional<power_state> power;
+};
+
+/// A repeat whose possible extras are to be looked for.
+struct second_look {
+  action_id action;
+  int number = 1;
+  user_id user;
+  virtfusion_user_id virtfusion_user;
+  virtfusion_server_id mark;
+  package_id package;
+  hypervisor_group_id group;
+  /// How many extras may still be deleted: one for each repeat of the action, less those that are gone.
+  int extras_left = 0;
+};
+
+/// Moves sagas on: compare-and-set on version and fencing token, each method one statement.
+/// Where a method answers false, the row has moved on without the caller, or (yields_to_delete) a delete waits: load it
+/// again to learn which. errc::database_unavailable leaves open whether the step was written: load it again too.
+class saga_store {
+public:
+  explicit saga_store(database& db) : db_(db) {}
+
+  /// errc::not_found when there is no such action.
+  asio::awaitable<result<saga_state>> load(action_id id);
+
+  asio::awaitable<result<bool>> advance(saga_ref ref, saga_change change, instant now);
+
+  /// Opens attempt `number` (the one before it, when there is one, is lost, and is followed by a second look at
+  /// `second_look_at`). errc::conflict while another attempt of this user is unresolved.
+  asio::awaitable<result<bool>> open_attempt(saga_ref ref,
+                                             int number,
+                                             real_time sent_at,
+                                             std::optional<real_time> second_look_at,
+                                             instant now);
+
+  /// Ends a create that a delete overtakes: the create has failed, the waiting delete runs. Answers its id.
+  asio::awaitable<result<std::optional<action_id>>> give_way(saga_ref ref, instant now);
+
+  asio::awaitable<result<>> set_virtfusion_user(user_id user, virtfusion_user_id id, instant now);
+
+  /// Takes over every running action whose node no longer holds its lease; answers all actions that `token` runs.
+  asio::awaitable<result<std::vector<action_id>>> take_over(std::int64_t token);
+
+  /// Those of `ids` that a row of ours has.
+  asio::awaitable<result<std::vector<std::int64_t>>> known_ids(std::vector<std::int64_t> ids);
+
+  /// Takes the user's place among the attempts for one second look that is due; nullopt when none is, or the places
+  /// are taken.
+  asio::awaitable<result<std::optional<second_look>>> claim_second_look(real_time now, std::int64_t token);
+  /// Committed before an extra is deleted; false when the look is no longer `token`'s.
+  asio::awaitable<result<bool>> count_extra(action_id action, int number, std::int64_t token);
+  asio::awaitable<result<>> finish_second_look(action_id action, int number, std::int64_t token);
+
+private:
+  database& db_;
+};
+
+} // namespace skyengine::db

@@ -1,0 +1,262 @@
+#include "db/server_store.hpp"
+
+#include "db/server_rows.hpp"
+
+#include <boost/json.hpp>
+
+#include <limits>
+
+namespace skyengine::db {
+
+namespace {
+
+constexpr statement insert_server{"server_insert", R"sql(
+  WITH s AS (
+    INSERT INTO servers (user_id, plan_id, region_id, hostname, os_template_id, ssh_keys, wants_ipv6, labels,
+                         external_reference, state, created_at, last_event_at)
+    VALUES ($1, $2, $3, $4, $5, $6::text[], $7, $8::jsonb, $9, 'requested', $10::timestamptz,
+            date_trunc('second', $10::timestamptz))
+    RETURNING id, last_event_at),
+  a AS (
+    INSERT INTO actions (kind, server_id, state, step, token, requested_by, request_id, created_at)
+    SELECT 'create', id, 'running', 'user', $11::bigint, $12, $13, $10::timestamptz FROM s
+    RETURNING id, server_id),
+  e AS (
+    INSERT INTO server_events (server_id, at, type, to_state, action_id)
+    SELECT s.id, s.last_event_at, 'requested', 'requested', a.id FROM s, a)
+  SELECT id, server_id FROM a)sql"};
+
+constexpr statement insert_key{"idempotency_insert", R"sql(
+  INSERT INTO idempotency_keys (caller, key, method, path, body_hash, action_id, created_at)
+  VALUES ($1, $2, $3, $4, decode($5, 'hex'), $6::bigint, $7::timestamptz))sql"};
+
+constexpr statement find_key_of{"idempotency_find", R"sql(
+  SELECT method, path, encode(body_hash, 'hex') AS body_hash, action_id, api_key_id, first_status
+    FROM idempotency_keys WHERE caller = $1 AND key = $2)sql"};
+
+constexpr statement set_status{"idempotency_first_status", R"sql(
+  UPDATE idempotency_keys SET first_status = coalesce(first_status, $3::integer)
+   WHERE caller = $1 AND key = $2 RETURNING first_status)sql"};
+
+constexpr statement lock_server{"server_lock", R"sql(
+  SELECT id, state, delete_requested FROM servers
+   WHERE id = $1 AND ($2::bigint IS NULL OR user_id = $2) FOR UPDATE)sql"};
+
+constexpr statement open_delete{"server_open_delete", "SELECT" SKYENGINE_ACTION_COLUMNS R"sql(
+    FROM actions a WHERE a.server_id = $1 AND a.kind = 'delete' AND a.state IN ('pending', 'running'))sql"};
+
+// While a create runs the delete waits for it; else it runs, and the server is `deleting` from here.
+constexpr statement insert_delete{"server_insert_delete", R"sql(
+  WITH busy AS (SELECT 1 FROM actions WHERE server_id = $1 AND state = 'running'),
+  a AS (
+    INSERT INTO actions (kind, server_id, state, step, token, requested_by, request_id, created_at)
+    SELECT 'delete', $1, CASE WHEN EXISTS (SELECT FROM busy) THEN 'pending' ELSE 'running' END, 'user',
+           CASE WHEN EXISTS (SELECT FROM busy) THEN NULL ELSE $2::bigint END, $3, $4, $5::timestamptz
+    RETURNING *),
+  s AS (
+    UPDATE servers s
+       SET delete_requested = true,
+           state = CASE WHEN a.state = 'running' THEN 'deleting' ELSE s.state END,
+           last_event_at = greatest(s.last_event_at, date_trunc('second', $5::timestamptz))
+      FROM a, servers old WHERE s.id = a.server_id AND old.id = s.id
+    RETURNING s.id, s.last_event_at, old.state AS old_state, s.state),
+  e AS (
+    INSERT INTO server_events (server_id, at, type, from_state, to_state, action_id)
+    SELECT s.id, s.last_event_at, 'delete_requested', s.old_state, s.state, a.id FROM s, a)
+  SELECT)sql" SKYENGINE_ACTION_COLUMNS "FROM a"};
+
+constexpr statement find_server{"server_find", "SELECT" SKYENGINE_SERVER_COLUMNS R"sql(
+    FROM servers s WHERE s.id = $1 AND ($2::bigint IS NULL OR s.user_id = $2))sql"};
+
+constexpr statement list_servers{"server_list", "SELECT" SKYENGINE_SERVER_COLUMNS R"sql(
+    FROM servers s
+   WHERE s.id > $1 AND ($2::bigint IS NULL OR s.user_id = $2) AND ($3::text[] IS NULL OR s.state = ANY ($3::text[]))
+     AND ($4::jsonb IS NULL OR s.labels @> $4::jsonb) AND ($5::text IS NULL OR s.external_reference = $5)
+   ORDER BY s.id LIMIT $6::integer)sql"};
+
+constexpr statement list_events{"server_events", R"sql(
+  SELECT id, at, type, from_state, to_state, action_id, detail
+    FROM server_events WHERE server_id = $1 AND id > $2 ORDER BY id LIMIT $3::integer)sql"};
+
+constexpr statement find_one_action{"action_find", "SELECT" SKYENGINE_ACTION_COLUMNS R"sql(
+    FROM actions a JOIN servers s ON s.id = a.server_id
+   WHERE a.id = $1 AND ($2::bigint IS NULL OR s.user_id = $2))sql"};
+
+constexpr statement list_actions{"action_list", "SELECT" SKYENGINE_ACTION_COLUMNS R"sql(
+    FROM actions a WHERE a.server_id = $1 AND a.id < $2 ORDER BY a.id DESC LIMIT $3::integer)sql"};
+
+constexpr statement count_states{"server_count_by_state", "SELECT state, count(*) AS servers FROM servers GROUP BY state"};
+
+asio::awaitable<result<>> bind_key(transaction& tx, idempotency_claim claim, action_id action, instant now) {
+  const auto bound =
+    co_await tx.run(insert_key, claim.caller, claim.key, claim.method, claim.path, claim.body_hash, action, now);
+  if (!bound)
+    co_return bound.error();
+  co_return result<>{};
+}
+
+} // namespace
+
+asio::awaitable<result<server_store::created>> server_store::insert(server_order order,
+                                                                    std::int64_t token,
+                                                                    requester by,
+                                                                    std::optional<idempotency_claim> claim,
+                                                                    instant now) {
+  const auto body = [&](transaction& tx) -> asio::awaitable<result<created>> {
+    const auto inserted = co_await tx.run(insert_server, order.user, order.plan, order.region, order.hostname,
+                                          order.os_template, order.ssh_keys, order.ipv6, to_json(order.labels),
+                                          order.external_reference, now, token, by.name, by.request_id);
+    if (!inserted)
+      co_return inserted.error();
+    const created made{inserted->front().get<server_id>("server_id"), inserted->front().get<action_id>("id")};
+    if (claim) {
+      const auto bound = co_await bind_key(tx, *claim, made.action, now);
+      if (!bound)
+        co_return bound.error();
+    }
+    co_return made;
+  };
+  co_return co_await db_.transact(body);
+}
+
+asio::awaitable<result<action>> server_store::request_delete(server_id id,
+                                                             std::optional<user_id> owner,
+                                                             std::int64_t token,
+                                                             requester by,
+                                                             std::optional<idempotency_claim> claim,
+                                                             instant now) {
+  const auto body = [&](transaction& tx) -> asio::awaitable<result<action>> {
+    const auto found = co_await tx.run(lock_server, id, owner);
+    if (!found)
+      co_return found.error();
+    if (found->empty())
+      co_return error{errc::not_found, "no such server"};
+    const auto state = found->front().get<std::string>("state");
+    if (state == "failed" || state == "deleted")
+      co_return error{errc::conflict, "the server is " + state + ": there is nothing to delete"};
+    auto wanted = co_await tx.run(open_delete, id);
+    if (!wanted)
+      co_return wanted.error();
+    if (wanted->empty())
+      wanted = co_await tx.run(insert_delete, id, token, by.name, by.request_id, now);
+    if (!wanted)
+      co_return wanted.error();
+    const auto asked = to_action(wanted->front());
+    if (claim) {
+      const auto bound = co_await bind_key(tx, *claim, asked.id, now);
+      if (!bound)
+        co_return bound.error();
+    }
+    co_return asked;
+  };
+  co_return co_await db_.transact(body);
+}
+
+asio::awaitable<result<server>> server_store::find(server_id id, std::optional<user_id> owner) {
+  const auto found = co_await db_.run(find_server, id, owner);
+  if (!found)
+    co_return found.error();
+  if (found->empty())
+    co_return error{errc::not_found, "no such server"};
+  co_return to_server(found->front());
+}
+
+asio::awaitable<result<std::vector<server>>> server_store::list(server_filter filter, server_id after, int limit) {
+  std::optional<std::vector<std::string>> states;
+  if (!filter.states.empty()) {
+    states.emplace();
+    for (const auto state : filter.states)
+      states->emplace_back(to_string(state));
+  }
+  std::optional<std::string> label;
+  if (filter.label)
+    label = to_json(std::map<std::string, std::string>{*filter.label});
+  const auto found =
+    co_await db_.run(list_servers, after, filter.user, states, label, filter.external_reference, limit);
+  if (!found)
+    co_return found.error();
+  std::vector<server> servers;
+  servers.reserve(found->size());
+  for (std::size_t i = 0; i < found->size(); ++i)
+    servers.push_back(to_server((*found)[i]));
+  co_return servers;
+}
+
+asio::awaitable<result<std::vector<server_event>>> server_store::events(server_id id, event_id after, int limit) {
+  const auto found = co_await db_.run(list_events, id, after, limit);
+  if (!found)
+    co_return found.error();
+  std::vector<server_event> events;
+  events.reserve(found->size());
+  for (std::size_t i = 0; i < found->size(); ++i) {
+    const auto r = (*found)[i];
+    const auto state = [&](std::string_view column) -> std::optional<server_state> {
+      const auto text = r.find<std::string_view>(column);
+      return text ? parse_server_state(*text) : std::nullopt;
+    };
+    events.push_back({r.get<event_id>("id"), r.get<instant>("at"), r.get<std::string>("type"), state("from_state"),
+                      state("to_state"), r.find<action_id>("action_id"), r.get<std::string>("detail")});
+  }
+  co_return events;
+}
+
+asio::awaitable<result<action>> server_store::find_action(action_id id, std::optional<user_id> owner) {
+  const auto found = co_await db_.run(find_one_action, id, owner);
+  if (!found)
+    co_return found.error();
+  if (found->empty())
+    co_return error{errc::not_found, "no such action"};
+  co_return to_action(found->front());
+}
+
+asio::awaitable<result<std::vector<action>>>
+server_store::actions_of(server_id id, std::optional<action_id> before, int limit) {
+  const auto newest = before.value_or(action_id{std::numeric_limits<std::int64_t>::max()});
+  const auto found = co_await db_.run(list_actions, id, newest, limit);
+  if (!found)
+    co_return found.error();
+  std::vector<action> actions;
+  actions.reserve(found->size());
+  for (std::size_t i = 0; i < found->size(); ++i)
+    actions.push_back(to_action((*found)[i]));
+  co_return actions;
+}
+
+asio::awaitable<result<std::optional<idempotency_binding>>> server_store::find_key(std::string caller,
+                                                                                   std::string key) {
+  const auto found = co_await db_.run(find_key_of, caller, key);
+  if (!found)
+    co_return found.error();
+  if (found->empty())
+    co_return std::optional<idempotency_binding>{};
+  const auto r = found->front();
+  std::optional<int> status;
+  if (const auto stored = r.find<std::int64_t>("first_status"))
+    status = static_cast<int>(*stored);
+  co_return std::optional{idempotency_binding{r.get<std::string>("method"), r.get<std::string>("path"),
+                                              r.get<std::string>("body_hash"), r.find<action_id>("action_id"),
+                                              r.find<api_key_id>("api_key_id"), status}};
+}
+
+asio::awaitable<result<int>> server_store::set_first_status(std::string caller, std::string key, int status) {
+  const auto set = co_await db_.run(set_status, caller, key, status);
+  if (!set)
+    co_return set.error();
+  // A key that has expired meanwhile binds nobody.
+  if (set->empty())
+    co_return status;
+  co_return static_cast<int>(set->front().get<std::int64_t>("first_status"));
+}
+
+asio::awaitable<result<std::map<server_state, std::int64_t>>> server_store::count_by_state() {
+  const auto found = co_await db_.run(count_states);
+  if (!found)
+    co_return found.error();
+  std::map<server_state, std::int64_t> counts;
+  for (std::size_t i = 0; i < found->size(); ++i)
+    if (const auto state = parse_server_state((*found)[i].get<std::string_view>("state")))
+      counts[*state] = (*found)[i].get<std::int64_t>("servers");
+  co_return counts;
+}
+
+} // namespace skyengine::db

@@ -1,0 +1,107 @@
+#pragma once
+
+#include "db/database.hpp"
+#include "domain/action.hpp"
+#include "domain/server.hpp"
+
+#include <boost/asio/awaitable.hpp>
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace skyengine::db {
+
+/// What makes a repeated request the same request.
+struct idempotency_claim {
+  /// `operator` or `user:<id>`.
+  std::string caller;
+  std::string key;
+  std::string method;
+  std::string path;
+  /// SHA-256 of the body.
+  std::string body_hash;
+};
+
+/// What a key is bound to.
+struct idempotency_binding {
+  std::string method;
+  std::string path;
+  std::string body_hash;
+  std::optional<action_id> action;
+  std::optional<api_key_id> api_key;
+  std::optional<int> first_status;
+};
+
+struct server_filter {
+  /// nullopt: everybody's.
+  std::optional<user_id> user;
+  std::vector<server_state> states;
+  std::optional<std::pair<std::string, std::string>> label;
+  std::optional<std::string> external_reference;
+};
+
+/// Who asked for an action, as its row keeps it.
+struct requester {
+  /// `operator` or `user:<id>`.
+  std::string name;
+  std::string request_id;
+};
+
+/// The `servers` aggregate as users see it: servers, their events, their actions, and the keys bound to those. What
+/// moves a saga on is in `saga_store`.
+class server_store {
+public:
+  explicit server_store(database& db) : db_(db) {}
+
+  struct created {
+    server_id server;
+    action_id action;
+  };
+  /// Stores the server (`requested`), its create action run by `token`, the first event and the key, all or none.
+  /// errc::conflict with detail `idempotency_keys_pkey` when the key is taken, with a foreign key's name when plan,
+  /// region or user are not there.
+  asio::awaitable<result<created>> insert(server_order order,
+                                          std::int64_t token,
+                                          requester by,
+                                          std::optional<idempotency_claim> claim,
+                                          instant now);
+
+  /// Stores the wish to delete: the delete action runs at once under `token`, or waits behind the running create.
+  /// An open delete is answered as it is. errc::not_found when there is no such server or it is not `owner`'s;
+  /// errc::conflict when it is over (`failed`, `deleted`), or, with detail `idempotency_keys_pkey`, the key is taken.
+  asio::awaitable<result<action>> request_delete(server_id id,
+                                                 std::optional<user_id> owner,
+                                                 std::int64_t token,
+                                                 requester by,
+                                                 std::optional<idempotency_claim> claim,
+                                                 instant now);
+
+  /// errc::not_found when there is none, or it is not `owner`'s (nullopt: anybody's).
+  asio::awaitable<result<server>> find(server_id id, std::optional<user_id> owner);
+  /// By id, those after `after`, at most `limit`.
+  asio::awaitable<result<std::vector<server>>> list(server_filter filter, server_id after, int limit);
+  /// Oldest first, those after `after`, at most `limit`.
+  asio::awaitable<result<std::vector<server_event>>> events(server_id id, event_id after, int limit);
+
+  /// errc::not_found when there is none, or its server is not `owner`'s.
+  asio::awaitable<result<action>> find_action(action_id id, std::optional<user_id> owner);
+  /// Newest first, those before `before` (nullopt: from the newest), at most `limit`.
+  asio::awaitable<result<std::vector<action>>> actions_of(server_id id, std::optional<action_id> before, int limit);
+
+  /// nullopt when the caller never used the key.
+  asio::awaitable<result<std::optional<idempotency_binding>>> find_key(std::string caller, std::string key);
+  /// Remembers the status of the first answer; answers the one that was first.
+  asio::awaitable<result<int>> set_first_status(std::string caller, std::string key, int status);
+
+  /// How many servers are in each state.
+  asio::awaitable<result<std::map<server_state, std::int64_t>>> count_by_state();
+
+private:
+  database& db_;
+};
+
+} // namespace skyengine::db

@@ -1,0 +1,70 @@
+#pragma once
+
+#include "domain/clock.hpp"
+#include "domain/error.hpp"
+#include "domain/ids.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace skyengine {
+
+/// What is being done to a server: a saga, whose row this is.
+enum class action_kind : std::uint8_t { create, remove };
+std::string_view to_string(action_kind kind) noexcept;
+std::optional<action_kind> parse_action_kind(std::string_view text) noexcept;
+
+enum class action_state : std::uint8_t {
+  /// Waits for the server's running action to give way.
+  pending,
+  running,
+  succeeded,
+  failed,
+};
+std::string_view to_string(action_state state) noexcept;
+std::optional<action_state> parse_action_state(std::string_view text) noexcept;
+constexpr bool is_over(action_state state) noexcept { return state >= action_state::succeeded; }
+
+/// The committed steps of a create and of a delete, in the order in which they are passed.
+enum class saga_step : std::uint8_t {
+  /// Ensure the VirtFusion user.
+  user,
+  /// An attempt's row is committed: its POST may have been sent.
+  attempt,
+  /// VirtFusion has the server, and its id is ours.
+  made,
+  /// A build is committed: its call may have been sent.
+  build,
+  /// VirtFusion has taken the build; wait for it.
+  building,
+  /// The build failed for good: remove the server from VirtFusion, then fail.
+  cleanup,
+  /// Delete: the call may have been sent; wait until the server is gone.
+  remove,
+  done,
+};
+std::string_view to_string(saga_step step) noexcept;
+std::optional<saga_step> parse_saga_step(std::string_view text) noexcept;
+
+/// How far along a step is, in percent, for people who wait.
+int progress_of(saga_step step) noexcept;
+
+struct action {
+  action_id id;
+  action_kind kind = action_kind::create;
+  server_id server;
+  action_state state = action_state::pending;
+  saga_step step = saga_step::user;
+  std::int64_t version = 1;
+  int builds = 0;
+  std::optional<error> failure;
+  /// `operator` or `user:<id>`.
+  std::string requested_by;
+  std::string request_id;
+  instant created_at;
+  std::optional<instant> finished_at;
+};
+
+} // namespace skyengine
