@@ -17,12 +17,13 @@ constexpr statement insert_one{"api_key_insert", R"sql(
 constexpr statement bind_claim{"idempotency_insert_api_key", R"sql(
   INSERT INTO idempotency_keys (caller, key, method, path, body_hash, api_key_id, created_at)
   VALUES ($1, $2, $3, $4, decode($5, 'hex'), $6::bigint, $7::timestamptz))sql"};
-constexpr statement select_one{"api_key_find", "SELECT" SKYENGINE_API_KEY_COLUMNS "FROM api_keys WHERE id = $1"};
-constexpr statement select_by_hash{
-  "api_key_find_by_hash",
-  "SELECT" SKYENGINE_API_KEY_COLUMNS "FROM api_keys WHERE hash = decode($1, 'hex') AND revoked_at IS NULL"};
-constexpr statement select_many{
-  "api_key_list", "SELECT" SKYENGINE_API_KEY_COLUMNS "FROM api_keys WHERE id > $1 ORDER BY id LIMIT $2::integer"};
+constexpr statement select_one{"api_key_find",
+                               "SELECT" SKYENGINE_API_KEY_COLUMNS "FROM api_keys WHERE id = $1"};
+constexpr statement select_by_hash{"api_key_find_by_hash",
+                                   "SELECT" SKYENGINE_API_KEY_COLUMNS
+                                   "FROM api_keys WHERE hash = decode($1, 'hex') AND revoked_at IS NULL"};
+constexpr statement select_many{"api_key_list", "SELECT" SKYENGINE_API_KEY_COLUMNS
+                                                "FROM api_keys WHERE id > $1 ORDER BY id LIMIT $2::integer"};
 constexpr statement revoke_one{"api_key_revoke", R"sql(
   WITH k AS (
     UPDATE api_keys SET revoked_at = $2::timestamptz WHERE id = $1 AND revoked_at IS NULL RETURNING id)
@@ -30,8 +31,9 @@ constexpr statement revoke_one{"api_key_revoke", R"sql(
   SELECT $2::timestamptz, $3, 'revoked', 'api key ' || id FROM k)sql"};
 
 api_key to_api_key(const row& r) {
-  return {r.get<api_key_id>("id"), r.get<std::string>("name"), r.find<user_id>("user_id"),
-          r.get<std::vector<std::string>>("scopes"), r.get<instant>("created_at"), r.find<instant>("revoked_at")};
+  return {r.get<api_key_id>("id"),      r.get<std::string>("name"),
+          r.find<user_id>("user_id"),   r.get<std::vector<std::string>>("scopes"),
+          r.get<instant>("created_at"), r.find<instant>("revoked_at")};
 }
 
 } // namespace

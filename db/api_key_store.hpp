@@ -1,8 +1,8 @@
 #pragma once
 
 #include "db/database.hpp"
-#include "db/server_store.hpp"
 #include "domain/api_key.hpp"
+#include "domain/requester.hpp"
 
 #include <boost/asio/awaitable.hpp>
 
@@ -17,8 +17,8 @@ class api_key_store {
 public:
   explicit api_key_store(database& db) : db_(db) {}
 
-  /// `hash`: SHA-256 in hex. errc::conflict when the user is not there (detail `api_keys_user_id_fkey`) or the
-  /// idempotency key is taken (detail `idempotency_keys_pkey`).
+  /// `hash`: SHA-256 in hex. errc::conflict when the user is not there (detail `api_keys_user_id_fkey`) or
+  /// the idempotency key is taken (detail `idempotency_keys_pkey`).
   asio::awaitable<result<api_key>> insert(std::string hash,
                                           std::string name,
                                           std::optional<user_id> user,

@@ -172,8 +172,8 @@ asio::awaitable<result<upsert>> catalogue_store::put_plan(plan value, std::strin
         co_return stored.error();
       if (stored->front().get<currency_code>("currency") != value.currency)
         co_return error{errc::conflict, "the currency of a plan never changes: make another plan"};
-      written = co_await tx.run(update_plan, value.id, value.name, value.package, value.os_templates, value.ipv6,
-                                value.active, now);
+      written = co_await tx.run(update_plan, value.id, value.name, value.package, value.os_templates,
+                                value.ipv6, value.active, now);
       if (!written)
         co_return written.error();
       done = written->affected() > 0 ? upsert::changed : upsert::unchanged;

@@ -13,15 +13,15 @@ namespace skyengine::db {
 /// What a write of the catalogue did.
 enum class upsert : std::uint8_t { created, changed, unchanged };
 
-/// Users, plans and regions: the operator's catalogue. Every write that changes something is in the audit log, by
-/// `actor` (`operator`, or what the command line says of itself).
+/// Users, plans and regions: the operator's catalogue. Every write that changes something is in the audit
+/// log, by `actor` (`operator`, or what the command line says of itself).
 class catalogue_store {
 public:
   explicit catalogue_store(database& db) : db_(db) {}
 
   asio::awaitable<result<upsert>> put_user(user value, std::string actor, instant now);
-  /// Changed terms hold for new servers at once, and for billing from the next full hour. errc::conflict when the
-  /// currency differs from the stored one.
+  /// Changed terms hold for new servers at once, and for billing from the next full hour. errc::conflict when
+  /// the currency differs from the stored one.
   asio::awaitable<result<upsert>> put_plan(plan value, std::string actor, instant now);
   asio::awaitable<result<upsert>> put_region(region value, std::string actor, instant now);
 

@@ -18,14 +18,16 @@ constexpr statement release_lease{"node_release", R"sql(
 
 } // namespace
 
-asio::awaitable<result<std::int64_t>> node_store::acquire(std::string name, std::chrono::seconds span, instant now) {
+asio::awaitable<result<std::int64_t>>
+node_store::acquire(std::string name, std::chrono::seconds span, instant now) {
   const auto acquired = co_await db_.run(acquire_lease, name, span.count(), now);
   if (!acquired)
     co_return acquired.error();
   co_return acquired->front().get<std::int64_t>("token");
 }
 
-asio::awaitable<result<bool>> node_store::renew(std::string name, std::int64_t token, std::chrono::seconds span) {
+asio::awaitable<result<bool>>
+node_store::renew(std::string name, std::int64_t token, std::chrono::seconds span) {
   const auto renewed = co_await db_.run(renew_lease, name, token, span.count());
   if (!renewed)
     co_return renewed.error();

@@ -99,6 +99,9 @@ constexpr statement give_way_to_delete{"saga_give_way", R"sql(
            error_detail = 'the server was deleted before it was made', finished_at = $4::timestamptz
       FROM guard g WHERE a.id = g.action_id
     RETURNING a.server_id),
+  unsent AS (
+    UPDATE create_attempts t SET state = 'lost' FROM ended, guard g
+     WHERE t.action_id = g.action_id AND t.state = 'open'),
   changed AS (
     UPDATE servers s
        SET state = 'deleting', last_event_at = greatest(s.last_event_at, date_trunc('second', $4::timestamptz))
@@ -121,10 +124,10 @@ constexpr statement take_over_orphans{"saga_take_over", R"sql(
     UPDATE actions a SET token = $1::bigint
      WHERE a.state = 'running'
        AND NOT EXISTS (SELECT FROM nodes n WHERE n.token = a.token AND n.lease_until > clock_timestamp())
-    RETURNING a.id)
-  SELECT id FROM orphans
+    RETURNING a.id, a.server_id, a.kind)
+  SELECT id, server_id, kind FROM orphans
   UNION
-  SELECT id FROM actions WHERE state = 'running' AND token = $1::bigint
+  SELECT id, server_id, kind FROM actions WHERE state = 'running' AND token = $1::bigint
    ORDER BY id)sql"};
 
 constexpr statement known_virtfusion_ids{"server_known_virtfusion_ids", R"sql(
@@ -214,10 +217,11 @@ asio::awaitable<result<bool>> saga_store::advance(saga_ref ref, saga_change chan
   std::optional<std::string_view> power;
   if (change.power)
     power = to_string(*change.power);
-  const auto answer = co_await db_.run(
-    advance_saga, ref.action, ref.version, ref.token, change.yields_to_delete, to_string(change.step),
-    to_string(change.state), change.counts_build ? 1 : 0, code, detail, now, change.attempt_ends, change.virtfusion_id,
-    to_string(change.server), change.ipv4, change.ipv6, power, change.event, change.detail);
+  const auto answer =
+    co_await db_.run(advance_saga, ref.action, ref.version, ref.token, change.yields_to_delete,
+                     to_string(change.step), to_string(change.state), change.counts_build ? 1 : 0, code,
+                     detail, now, change.attempt_ends, change.virtfusion_id, to_string(change.server),
+                     change.ipv4, change.ipv6, power, change.event, change.detail);
   co_return moved(answer);
 }
 
@@ -235,7 +239,8 @@ asio::awaitable<result<std::optional<action_id>>> saga_store::give_way(saga_ref 
       co_return ended.error();
     if (ended->empty())
       co_return std::optional<action_id>{};
-    const auto started = co_await tx.run(start_pending, ended->front().get<server_id>("server_id"), ref.token);
+    const auto started =
+      co_await tx.run(start_pending, ended->front().get<server_id>("server_id"), ref.token);
     if (!started)
       co_return started.error();
     if (started->empty())
@@ -252,14 +257,17 @@ asio::awaitable<result<>> saga_store::set_virtfusion_user(user_id user, virtfusi
   co_return result<>{};
 }
 
-asio::awaitable<result<std::vector<action_id>>> saga_store::take_over(std::int64_t token) {
+asio::awaitable<result<std::vector<saga_store::running_action>>> saga_store::take_over(std::int64_t token) {
   const auto taken = co_await db_.run(take_over_orphans, token);
   if (!taken)
     co_return taken.error();
-  std::vector<action_id> ids;
-  for (std::size_t i = 0; i < taken->size(); ++i)
-    ids.push_back((*taken)[i].get<action_id>("id"));
-  co_return ids;
+  std::vector<running_action> running;
+  for (std::size_t i = 0; i < taken->size(); ++i) {
+    const auto r = (*taken)[i];
+    running.push_back({r.get<action_id>("id"), r.get<server_id>("server_id"),
+                       parse_action_kind(r.get<std::string_view>("kind")).value()});
+  }
+  co_return running;
 }
 
 asio::awaitable<result<std::vector<std::int64_t>>> saga_store::known_ids(std::vector<std::int64_t> ids) {
@@ -272,7 +280,8 @@ asio::awaitable<result<std::vector<std::int64_t>>> saga_store::known_ids(std::ve
   co_return known;
 }
 
-asio::awaitable<result<std::optional<second_look>>> saga_store::claim_second_look(real_time now, std::int64_t token) {
+asio::awaitable<result<std::optional<second_look>>> saga_store::claim_second_look(real_time now,
+                                                                                  std::int64_t token) {
   const auto claimed = co_await db_.run(claim_look, now, token);
   if (!claimed) {
     // Another attempt of the user took the place in between: later.
@@ -283,11 +292,11 @@ asio::awaitable<result<std::optional<second_look>>> saga_store::claim_second_loo
   if (claimed->empty())
     co_return std::optional<second_look>{};
   const auto r = claimed->front();
-  co_return std::optional{second_look{r.get<action_id>("action_id"), static_cast<int>(r.get<std::int64_t>("number")),
-                                      r.get<user_id>("user_id"), r.get<virtfusion_user_id>("virtfusion_user_id"),
-                                      r.get<virtfusion_server_id>("mark"), r.get<package_id>("virtfusion_package_id"),
-                                      r.get<hypervisor_group_id>("virtfusion_hypervisor_group_id"),
-                                      static_cast<int>(r.get<std::int64_t>("extras_left"))}};
+  co_return std::optional{second_look{
+    r.get<action_id>("action_id"), static_cast<int>(r.get<std::int64_t>("number")), r.get<user_id>("user_id"),
+    r.get<virtfusion_user_id>("virtfusion_user_id"), r.get<virtfusion_server_id>("mark"),
+    r.get<package_id>("virtfusion_package_id"), r.get<hypervisor_group_id>("virtfusion_hypervisor_group_id"),
+    static_cast<int>(r.get<std::int64_t>("extras_left"))}};
 }
 
 asio::awaitable<result<bool>> saga_store::count_extra(action_id action, int number, std::int64_t token) {

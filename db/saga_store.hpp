@@ -83,8 +83,9 @@ struct second_look {
 };
 
 /// Moves sagas on: compare-and-set on version and fencing token, each method one statement.
-/// Where a method answers false, the row has moved on without the caller, or (yields_to_delete) a delete waits: load it
-/// again to learn which. errc::database_unavailable leaves open whether the step was written: load it again too.
+/// Where a method answers false, the row has moved on without the caller, or (yields_to_delete) a delete
+/// waits: load it again to learn which. errc::database_unavailable leaves open whether the step was written:
+/// load it again too.
 class saga_store {
 public:
   explicit saga_store(database& db) : db_(db) {}
@@ -94,27 +95,30 @@ public:
 
   asio::awaitable<result<bool>> advance(saga_ref ref, saga_change change, instant now);
 
-  /// Opens attempt `number` (the one before it, when there is one, is lost, and is followed by a second look at
-  /// `second_look_at`). errc::conflict while another attempt of this user is unresolved.
-  asio::awaitable<result<bool>> open_attempt(saga_ref ref,
-                                             int number,
-                                             real_time sent_at,
-                                             std::optional<real_time> second_look_at,
-                                             instant now);
+  /// Opens attempt `number` (the one before it, when there is one, is lost, and is followed by a second look
+  /// at `second_look_at`). errc::conflict while another attempt of this user is unresolved.
+  asio::awaitable<result<bool>> open_attempt(
+    saga_ref ref, int number, real_time sent_at, std::optional<real_time> second_look_at, instant now);
 
   /// Ends a create that a delete overtakes: the create has failed, the waiting delete runs. Answers its id.
   asio::awaitable<result<std::optional<action_id>>> give_way(saga_ref ref, instant now);
 
   asio::awaitable<result<>> set_virtfusion_user(user_id user, virtfusion_user_id id, instant now);
 
-  /// Takes over every running action whose node no longer holds its lease; answers all actions that `token` runs.
-  asio::awaitable<result<std::vector<action_id>>> take_over(std::int64_t token);
+  struct running_action {
+    action_id action;
+    server_id server;
+    action_kind kind;
+  };
+  /// Takes over every running action whose node no longer holds its lease; answers all actions that `token`
+  /// runs.
+  asio::awaitable<result<std::vector<running_action>>> take_over(std::int64_t token);
 
   /// Those of `ids` that a row of ours has.
   asio::awaitable<result<std::vector<std::int64_t>>> known_ids(std::vector<std::int64_t> ids);
 
-  /// Takes the user's place among the attempts for one second look that is due; nullopt when none is, or the places
-  /// are taken.
+  /// Takes the user's place among the attempts for one second look that is due; nullopt when none is, or the
+  /// places are taken.
   asio::awaitable<result<std::optional<second_look>>> claim_second_look(real_time now, std::int64_t token);
   /// Committed before an extra is deleted; false when the look is no longer `token`'s.
   asio::awaitable<result<bool>> count_extra(action_id action, int number, std::int64_t token);

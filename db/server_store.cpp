@@ -19,7 +19,7 @@ constexpr statement insert_server{"server_insert", R"sql(
     RETURNING id, last_event_at),
   a AS (
     INSERT INTO actions (kind, server_id, state, step, token, requested_by, request_id, created_at)
-    SELECT 'create', id, 'running', 'user', $11::bigint, $12, $13, $10::timestamptz FROM s
+    SELECT 'create', id, 'running', 'begin', $11::bigint, $12, $13, $10::timestamptz FROM s
     RETURNING id, server_id),
   e AS (
     INSERT INTO server_events (server_id, at, type, to_state, action_id)
@@ -50,7 +50,7 @@ constexpr statement insert_delete{"server_insert_delete", R"sql(
   WITH busy AS (SELECT 1 FROM actions WHERE server_id = $1 AND state = 'running'),
   a AS (
     INSERT INTO actions (kind, server_id, state, step, token, requested_by, request_id, created_at)
-    SELECT 'delete', $1, CASE WHEN EXISTS (SELECT FROM busy) THEN 'pending' ELSE 'running' END, 'user',
+    SELECT 'delete', $1, CASE WHEN EXISTS (SELECT FROM busy) THEN 'pending' ELSE 'running' END, 'begin',
            CASE WHEN EXISTS (SELECT FROM busy) THEN NULL ELSE $2::bigint END, $3, $4, $5::timestamptz
     RETURNING *),
   s AS (
@@ -85,11 +85,12 @@ constexpr statement find_one_action{"action_find", "SELECT" SKYENGINE_ACTION_COL
 constexpr statement list_actions{"action_list", "SELECT" SKYENGINE_ACTION_COLUMNS R"sql(
     FROM actions a WHERE a.server_id = $1 AND a.id < $2 ORDER BY a.id DESC LIMIT $3::integer)sql"};
 
-constexpr statement count_states{"server_count_by_state", "SELECT state, count(*) AS servers FROM servers GROUP BY state"};
+constexpr statement count_states{"server_count_by_state",
+                                 "SELECT state, count(*) AS servers FROM servers GROUP BY state"};
 
 asio::awaitable<result<>> bind_key(transaction& tx, idempotency_claim claim, action_id action, instant now) {
-  const auto bound =
-    co_await tx.run(insert_key, claim.caller, claim.key, claim.method, claim.path, claim.body_hash, action, now);
+  const auto bound = co_await tx.run(insert_key, claim.caller, claim.key, claim.method, claim.path,
+                                     claim.body_hash, action, now);
   if (!bound)
     co_return bound.error();
   co_return result<>{};
@@ -97,15 +98,12 @@ asio::awaitable<result<>> bind_key(transaction& tx, idempotency_claim claim, act
 
 } // namespace
 
-asio::awaitable<result<server_store::created>> server_store::insert(server_order order,
-                                                                    std::int64_t token,
-                                                                    requester by,
-                                                                    std::optional<idempotency_claim> claim,
-                                                                    instant now) {
+asio::awaitable<result<server_store::created>> server_store::insert(
+  server_order order, std::int64_t token, requester by, std::optional<idempotency_claim> claim, instant now) {
   const auto body = [&](transaction& tx) -> asio::awaitable<result<created>> {
-    const auto inserted = co_await tx.run(insert_server, order.user, order.plan, order.region, order.hostname,
-                                          order.os_template, order.ssh_keys, order.ipv6, to_json(order.labels),
-                                          order.external_reference, now, token, by.name, by.request_id);
+    const auto inserted = co_await tx.run(
+      insert_server, order.user, order.plan, order.region, order.hostname, order.os_template, order.ssh_keys,
+      order.ipv6, to_json(order.labels), order.external_reference, now, token, by.name, by.request_id);
     if (!inserted)
       co_return inserted.error();
     const created made{inserted->front().get<server_id>("server_id"), inserted->front().get<action_id>("id")};
@@ -161,7 +159,8 @@ asio::awaitable<result<server>> server_store::find(server_id id, std::optional<u
   co_return to_server(found->front());
 }
 
-asio::awaitable<result<std::vector<server>>> server_store::list(server_filter filter, server_id after, int limit) {
+asio::awaitable<result<std::vector<server>>>
+server_store::list(server_filter filter, server_id after, int limit) {
   std::optional<std::vector<std::string>> states;
   if (!filter.states.empty()) {
     states.emplace();
@@ -182,7 +181,8 @@ asio::awaitable<result<std::vector<server>>> server_store::list(server_filter fi
   co_return servers;
 }
 
-asio::awaitable<result<std::vector<server_event>>> server_store::events(server_id id, event_id after, int limit) {
+asio::awaitable<result<std::vector<server_event>>>
+server_store::events(server_id id, event_id after, int limit) {
   const auto found = co_await db_.run(list_events, id, after, limit);
   if (!found)
     co_return found.error();
@@ -194,8 +194,9 @@ asio::awaitable<result<std::vector<server_event>>> server_store::events(server_i
       const auto text = r.find<std::string_view>(column);
       return text ? parse_server_state(*text) : std::nullopt;
     };
-    events.push_back({r.get<event_id>("id"), r.get<instant>("at"), r.get<std::string>("type"), state("from_state"),
-                      state("to_state"), r.find<action_id>("action_id"), r.get<std::string>("detail")});
+    events.push_back({r.get<event_id>("id"), r.get<instant>("at"), r.get<std::string>("type"),
+                      state("from_state"), state("to_state"), r.find<action_id>("action_id"),
+                      r.get<std::string>("detail")});
   }
   co_return events;
 }

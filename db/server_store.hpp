@@ -2,6 +2,7 @@
 
 #include "db/database.hpp"
 #include "domain/action.hpp"
+#include "domain/requester.hpp"
 #include "domain/server.hpp"
 
 #include <boost/asio/awaitable.hpp>
@@ -14,17 +15,6 @@
 #include <vector>
 
 namespace skyengine::db {
-
-/// What makes a repeated request the same request.
-struct idempotency_claim {
-  /// `operator` or `user:<id>`.
-  std::string caller;
-  std::string key;
-  std::string method;
-  std::string path;
-  /// SHA-256 of the body.
-  std::string body_hash;
-};
 
 /// What a key is bound to.
 struct idempotency_binding {
@@ -44,15 +34,8 @@ struct server_filter {
   std::optional<std::string> external_reference;
 };
 
-/// Who asked for an action, as its row keeps it.
-struct requester {
-  /// `operator` or `user:<id>`.
-  std::string name;
-  std::string request_id;
-};
-
-/// The `servers` aggregate as users see it: servers, their events, their actions, and the keys bound to those. What
-/// moves a saga on is in `saga_store`.
+/// The `servers` aggregate as users see it: servers, their events, their actions, and the keys bound to
+/// those. What moves a saga on is in `saga_store`.
 class server_store {
 public:
   explicit server_store(database& db) : db_(db) {}
@@ -61,18 +44,19 @@ public:
     server_id server;
     action_id action;
   };
-  /// Stores the server (`requested`), its create action run by `token`, the first event and the key, all or none.
-  /// errc::conflict with detail `idempotency_keys_pkey` when the key is taken, with a foreign key's name when plan,
-  /// region or user are not there.
+  /// Stores the server (`requested`), its create action run by `token`, the first event and the key, all or
+  /// none. errc::conflict with detail `idempotency_keys_pkey` when the key is taken, with a foreign key's
+  /// name when plan, region or user are not there.
   asio::awaitable<result<created>> insert(server_order order,
                                           std::int64_t token,
                                           requester by,
                                           std::optional<idempotency_claim> claim,
                                           instant now);
 
-  /// Stores the wish to delete: the delete action runs at once under `token`, or waits behind the running create.
-  /// An open delete is answered as it is. errc::not_found when there is no such server or it is not `owner`'s;
-  /// errc::conflict when it is over (`failed`, `deleted`), or, with detail `idempotency_keys_pkey`, the key is taken.
+  /// Stores the wish to delete: the delete action runs at once under `token`, or waits behind the running
+  /// create. An open delete is answered as it is. errc::not_found when there is no such server or it is not
+  /// `owner`'s; errc::conflict when it is over (`failed`, `deleted`), or, with detail
+  /// `idempotency_keys_pkey`, the key is taken.
   asio::awaitable<result<action>> request_delete(server_id id,
                                                  std::optional<user_id> owner,
                                                  std::int64_t token,
@@ -90,7 +74,8 @@ public:
   /// errc::not_found when there is none, or its server is not `owner`'s.
   asio::awaitable<result<action>> find_action(action_id id, std::optional<user_id> owner);
   /// Newest first, those before `before` (nullopt: from the newest), at most `limit`.
-  asio::awaitable<result<std::vector<action>>> actions_of(server_id id, std::optional<action_id> before, int limit);
+  asio::awaitable<result<std::vector<action>>>
+  actions_of(server_id id, std::optional<action_id> before, int limit);
 
   /// nullopt when the caller never used the key.
   asio::awaitable<result<std::optional<idempotency_binding>>> find_key(std::string caller, std::string key);

@@ -17,7 +17,7 @@ constexpr names<action_state, 4> states{{{action_state::pending, "pending"},
                                          {action_state::succeeded, "succeeded"},
                                          {action_state::failed, "failed"}}};
 
-constexpr names<saga_step, 8> steps{{{saga_step::user, "user"},
+constexpr names<saga_step, 8> steps{{{saga_step::begin, "begin"},
                                      {saga_step::attempt, "attempt"},
                                      {saga_step::made, "made"},
                                      {saga_step::build, "build"},
@@ -44,18 +44,30 @@ std::optional<E> value_of(const names<E, N>& all, std::string_view text) noexcep
 
 } // namespace
 
-std::string_view to_string(action_kind kind) noexcept { return name_of(kinds, kind); }
-std::optional<action_kind> parse_action_kind(std::string_view text) noexcept { return value_of(kinds, text); }
+std::string_view to_string(action_kind kind) noexcept {
+  return name_of(kinds, kind);
+}
+std::optional<action_kind> parse_action_kind(std::string_view text) noexcept {
+  return value_of(kinds, text);
+}
 
-std::string_view to_string(action_state state) noexcept { return name_of(states, state); }
-std::optional<action_state> parse_action_state(std::string_view text) noexcept { return value_of(states, text); }
+std::string_view to_string(action_state state) noexcept {
+  return name_of(states, state);
+}
+std::optional<action_state> parse_action_state(std::string_view text) noexcept {
+  return value_of(states, text);
+}
 
-std::string_view to_string(saga_step step) noexcept { return name_of(steps, step); }
-std::optional<saga_step> parse_saga_step(std::string_view text) noexcept { return value_of(steps, text); }
+std::string_view to_string(saga_step step) noexcept {
+  return name_of(steps, step);
+}
+std::optional<saga_step> parse_saga_step(std::string_view text) noexcept {
+  return value_of(steps, text);
+}
 
 int progress_of(saga_step step) noexcept {
   switch (step) {
-  case saga_step::user:
+  case saga_step::begin:
     return 0;
   case saga_step::attempt:
     return 10;

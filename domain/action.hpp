@@ -25,12 +25,14 @@ enum class action_state : std::uint8_t {
 };
 std::string_view to_string(action_state state) noexcept;
 std::optional<action_state> parse_action_state(std::string_view text) noexcept;
-constexpr bool is_over(action_state state) noexcept { return state >= action_state::succeeded; }
+constexpr bool is_over(action_state state) noexcept {
+  return state >= action_state::succeeded;
+}
 
 /// The committed steps of a create and of a delete, in the order in which they are passed.
 enum class saga_step : std::uint8_t {
-  /// Ensure the VirtFusion user.
-  user,
+  /// Nothing outside has happened. A create ensures the VirtFusion user, a delete looks whose server it is.
+  begin,
   /// An attempt's row is committed: its POST may have been sent.
   attempt,
   /// VirtFusion has the server, and its id is ours.
@@ -56,7 +58,7 @@ struct action {
   action_kind kind = action_kind::create;
   server_id server;
   action_state state = action_state::pending;
-  saga_step step = saga_step::user;
+  saga_step step = saga_step::begin;
   std::int64_t version = 1;
   int builds = 0;
   std::optional<error> failure;

@@ -10,6 +10,8 @@ bool api_key::allows(std::string_view scope) const noexcept {
   return std::find(scopes.begin(), scopes.end(), scope) != scopes.end();
 }
 
-std::string api_key::caller() const { return user ? "user:" + std::to_string(user->value) : "operator"; }
+std::string api_key::caller() const {
+  return user ? "user:" + std::to_string(user->value) : "operator";
+}
 
 } // namespace skyengine

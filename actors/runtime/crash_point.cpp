@@ -20,8 +20,9 @@ std::vector<std::string_view> crash_points() {
     "create.before_attempt", "create.after_attempt", "create.after_post",       "create.before_made",
     "create.after_made",     "create.before_build",  "create.after_build_mark", "create.after_build",
     "create.after_building", "create.before_active", "create.after_active",     "create.before_cleanup",
-    "create.after_cleanup",  "create.after_failed",  "delete.before_commit",    "delete.after_commit",
-    "delete.before_call",    "delete.after_call",    "delete.before_deleted",   "delete.after_deleted",
+    "create.after_cleanup",  "create.before_failed", "create.after_failed",     "delete.before_commit",
+    "delete.after_commit",   "delete.before_call",   "delete.after_call",       "delete.before_deleted",
+    "delete.after_deleted",
   };
 }
 

@@ -1,0 +1,896 @@
+#include "actors/saga.hpp"
+
+#include "actors/runtime/crash_point.hpp"
+#include "domain/backoff.hpp"
+#include "domain/log.hpp"
+#include "net/virtfusion/ownership.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace skyengine::actors {
+
+namespace {
+
+namespace asio = boost::asio;
+namespace vf = net::virtfusion;
+using failure_kind = vf::call_failure::kind;
+using runtime::crash_point;
+using runtime::steady_time;
+using namespace std::chrono_literals;
+
+// A saga waits its turn however long the queue is; this only bounds one stay in it.
+constexpr auto queue_patience = 10min;
+constexpr auto template_life = 10min;
+// A failed build is tried once more before the server is given up.
+constexpr int most_builds = 2;
+constexpr auto operator_pause = 60s;
+
+db::real_time real_now() {
+  return std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now());
+}
+
+bool is_surely_unsent(failure_kind what) {
+  return what == failure_kind::overloaded || what == failure_kind::not_sent ||
+         what == failure_kind::refused || what == failure_kind::unauthorized;
+}
+
+// What a later try may mend, for calls that are safe to repeat.
+bool is_passing(failure_kind what) {
+  return is_surely_unsent(what) || what == failure_kind::busy || what == failure_kind::unknown;
+}
+
+/// What came of one step's effect.
+enum class outcome : std::uint8_t {
+  /// The state in memory is the next committed one.
+  advanced,
+  /// The row may have moved on without us: read it again.
+  reload,
+  /// Stopped, or a nudge came: look what is wanted.
+  interrupted,
+};
+
+/// The calls, waits and commits that all parts of a saga are made of.
+class saga_base {
+public:
+  saga_base(saga_services& services, std::shared_ptr<saga_control> control)
+      : services_(services), control_(std::move(control)) {}
+
+protected:
+  bool is_stopping() const noexcept { return control_->is_stopping; }
+  steady_time now() const noexcept { return services_.timers.now(); }
+
+  /// False when it was ended early.
+  asio::awaitable<bool> pause(std::chrono::milliseconds span) {
+    co_return !co_await control_->wake.wait_until(now() + span) && !is_stopping();
+  }
+
+  std::chrono::milliseconds wait_after(int failures, const vf::call_failure& failed) {
+    const auto drawn = std::max(backoff{}.draw(failures, services_.random), 100ms);
+    return failed.retry_after ? std::max<std::chrono::milliseconds>(*failed.retry_after, drawn) : drawn;
+  }
+
+  call_options options(call_class priority, user_id user, const std::string& request_id) const {
+    return {priority, now() + queue_patience, user, request_id};
+  }
+
+  /// Waits until something may be begun outside; false when stopped.
+  asio::awaitable<bool> hold_lease() {
+    while (!services_.lease.is_held() && !is_stopping())
+      static_cast<void>(co_await pause(500ms));
+    co_return !is_stopping();
+  }
+
+  /// Repeats a call that is safe to repeat until VirtFusion has answered it one way or the other; nullopt
+  /// when stopped.
+  template <class T>
+  asio::awaitable<std::optional<vf::call_result<T>>> insist(call_options how, vf::call<T> wanted) {
+    for (int failures = 1; co_await hold_lease(); ++failures) {
+      how.deadline = now() + queue_patience;
+      auto answered = co_await services_.virtfusion.call(how, wanted);
+      if (answered.has_value() || !is_passing(answered.error().what))
+        co_return std::move(answered);
+      log::warn("VirtFusion is asked again",
+                {{"operation", vf::traits_of(wanted.what.op).name}, {"error", answered.error().text}});
+      static_cast<void>(co_await pause(wait_after(failures, answered.error())));
+    }
+    co_return std::nullopt;
+  }
+
+  /// The resources that a server of `package` has. nullopt when stopped; an error when VirtFusion has no such
+  /// package.
+  asio::awaitable<std::optional<result<vf::server_resources>>> resources_of(call_options how,
+                                                                            package_id package) {
+    if (const auto found = services_.resources.find(package);
+        found != services_.resources.end() && found->second.until > now())
+      co_return found->second.value;
+    const auto packages = co_await insist(how, vf::list_packages());
+    if (!packages)
+      co_return std::nullopt;
+    if (packages->has_error())
+      co_return result<vf::server_resources>{packages->error().as_error()};
+    for (const auto& known : **packages)
+      services_.resources[known.id] = {known.resources, now() + template_life};
+    const auto found = services_.resources.find(package);
+    if (found == services_.resources.end())
+      co_return result<vf::server_resources>{
+        error{errc::virtfusion_rejected, "VirtFusion has no package " + std::to_string(package.value)}};
+    co_return found->second.value;
+  }
+
+  /// What an order is recognised by among a user's servers.
+  struct order_traits {
+    virtfusion_user_id user;
+    virtfusion_server_id mark;
+    package_id package;
+    hypervisor_group_id group;
+  };
+
+  /// Servers that a lost `POST /servers` may have made, lowest id first; nullopt when VirtFusion or the
+  /// database did not tell, which never means that there are none.
+  asio::awaitable<std::optional<std::vector<virtfusion_server_id>>> candidates(call_options how,
+                                                                               order_traits order) {
+    const auto listed = co_await services_.virtfusion.call(how, vf::list_user_servers(order.user));
+    if (!listed)
+      co_return std::nullopt;
+    std::vector<std::int64_t> young;
+    for (const auto& item : *listed)
+      if (item.id > order.mark)
+        young.push_back(item.id.value);
+    if (young.empty())
+      co_return std::vector<virtfusion_server_id>{};
+    std::sort(young.begin(), young.end());
+    const auto known = co_await services_.sagas.known_ids(young);
+    if (!known)
+      co_return std::nullopt;
+    const auto resources = co_await resources_of(how, order.package);
+    if (!resources || !*resources)
+      co_return std::nullopt;
+    std::vector<virtfusion_server_id> found;
+    for (const auto id : young) {
+      if (std::find(known->begin(), known->end(), id) != known->end())
+        continue;
+      const auto record = co_await services_.virtfusion.call(how, vf::get_server({id}));
+      if (!record) {
+        if (record.error().what == failure_kind::not_found_server)
+          continue;
+        co_return std::nullopt;
+      }
+      if (record->is_untouched() && record->group == order.group && record->resources == **resources)
+        found.push_back(record->id);
+    }
+    co_return found;
+  }
+
+  saga_services& services_;
+  std::shared_ptr<saga_control> control_;
+};
+
+class saga final : saga_base {
+public:
+  saga(saga_services& services,
+       action_id action,
+       std::shared_ptr<saga_control> control,
+       std::function<void(saga_report)> report)
+      : saga_base(services, std::move(control)), action_(action), report_(std::move(report)) {}
+
+  asio::awaitable<std::optional<action_id>> run() {
+    auto reload = true;
+    while (!is_stopping()) {
+      if (reload && !co_await load())
+        co_return std::nullopt;
+      reload = false;
+      if (is_over(state_.action.state)) {
+        tell_end();
+        co_return std::nullopt;
+      }
+      if (state_.action.kind == action_kind::create && state_.server.delete_requested && may_give_way()) {
+        const auto next = co_await give_way();
+        if (next)
+          co_return next;
+        reload = true;
+        continue;
+      }
+      const auto done = co_await (state_.action.kind == action_kind::create ? create_step() : delete_step());
+      // An interruption may mean that a delete waits: the row tells.
+      reload = done != outcome::advanced;
+    }
+    co_return std::nullopt;
+  }
+
+private:
+  // -- the row ---------------------------------------------------------------
+
+  /// False when the saga is not ours any more, or stopped.
+  asio::awaitable<bool> load() {
+    for (int failures = 1; !is_stopping(); ++failures) {
+      auto loaded = co_await services_.sagas.load(action_);
+      if (loaded) {
+        state_ = std::move(*loaded);
+        co_return is_over(state_.action.state) || state_.token == services_.lease.token();
+      }
+      if (loaded.error().code != errc::database_unavailable && loaded.error().code != errc::overloaded) {
+        log::error("a saga cannot be read", {{"action_id", action_.value}, {"error", loaded.error().detail}});
+        co_return false;
+      }
+      static_cast<void>(co_await pause(std::max(backoff{}.draw(failures, services_.random), 100ms)));
+    }
+    co_return false;
+  }
+
+  /// Commits `change` over the state that it was decided on, and follows it in memory.
+  asio::awaitable<outcome> commit(db::saga_change change) {
+    const auto moved = co_await services_.sagas.advance(state_.ref(), change, services_.business.now());
+    if (!moved || !*moved) {
+      if (!moved && moved.error().code != errc::database_unavailable)
+        log::warn(
+          "a step was not committed",
+          {{"action_id", action_.value}, {"step", to_string(change.step)}, {"error", moved.error().detail}});
+      if (!moved)
+        static_cast<void>(co_await pause(200ms));
+      co_return outcome::reload;
+    }
+    auto& a = state_.action;
+    auto& s = state_.server;
+    a.step = change.step;
+    a.state = change.state;
+    a.version += 1;
+    a.builds += change.counts_build ? 1 : 0;
+    if (change.failure)
+      a.failure = change.failure;
+    s.state = change.server;
+    if (change.virtfusion_id)
+      s.virtfusion_id = change.virtfusion_id;
+    if (change.attempt_ends)
+      state_.attempt.reset();
+    co_return outcome::advanced;
+  }
+
+  call_options options(call_class priority = call_class::interactive) const {
+    return saga_base::options(priority, state_.server.order.user, state_.action.request_id);
+  }
+
+  void tell_end() {
+    if (state_.action.kind == action_kind::create)
+      report_({state_.action.state == action_state::succeeded ? saga_stage::active : saga_stage::failed});
+  }
+
+  void say(log::level severity, std::string_view what, std::string_view why = {}) const {
+    log::write(severity, what,
+               {{"action_id", action_.value},
+                {"server_id", state_.server.id.value},
+                {"user_id", state_.server.order.user.value},
+                {"request_id", state_.action.request_id},
+                {"virtfusion_id", state_.server.virtfusion_id.value_or(virtfusion_server_id{}).value},
+                {"error", why}});
+  }
+
+  void alert(std::string_view kind, std::string_view what, std::string_view why = {}) const {
+    log::error(what, {{"alert", kind},
+                      {"action_id", action_.value},
+                      {"server_id", state_.server.id.value},
+                      {"user_id", state_.server.order.user.value},
+                      {"error", why}});
+  }
+
+  // -- create ----------------------------------------------------------------
+
+  // An unresolved attempt is resolved first: what it made would be nobody's.
+  bool may_give_way() const noexcept {
+    return state_.action.step != saga_step::attempt || is_resolved_to_nothing_;
+  }
+
+  asio::awaitable<std::optional<action_id>> give_way() {
+    turn_ = {};
+    const auto next = co_await services_.sagas.give_way(state_.ref(), services_.business.now());
+    if (!next || !*next) {
+      static_cast<void>(co_await pause(200ms));
+      co_return std::nullopt;
+    }
+    say(log::level::info, "create gives way to delete");
+    report_({saga_stage::failed});
+    co_return **next;
+  }
+
+  asio::awaitable<outcome> create_step() {
+    switch (state_.action.step) {
+    case saga_step::begin:
+      return ensure_user();
+    case saga_step::attempt:
+      if (made_)
+        return take(*made_, "made");
+      return is_sent_here_ ? post() : resolve(now());
+    case saga_step::made:
+      return mark_build();
+    case saga_step::build:
+      return is_build_marked_here_ ? send_build() : look_at_build(now());
+    case saga_step::building:
+      return watch_build();
+    case saga_step::cleanup:
+    case saga_step::remove:
+    case saga_step::done:
+      return clean_up();
+    }
+    return clean_up();
+  }
+
+  asio::awaitable<outcome> fail(error why) {
+    crash_point("create.before_failed");
+    db::saga_change change;
+    change.step = saga_step::done;
+    change.state = action_state::failed;
+    change.server = server_state::failed;
+    change.event = "failed";
+    change.failure = why;
+    change.yields_to_delete = true;
+    if (state_.action.step == saga_step::attempt)
+      change.attempt_ends = "refused";
+    const auto done = co_await commit(std::move(change));
+    if (done == outcome::advanced) {
+      crash_point("create.after_failed");
+      say(log::level::warn, "create failed", why.detail);
+    }
+    co_return done;
+  }
+
+  asio::awaitable<outcome> ensure_user() {
+    if (!state_.virtfusion_user) {
+      crash_point("create.before_user");
+      const auto id = co_await find_or_create_user();
+      if (!id)
+        co_return outcome::interrupted;
+      if (id->has_error())
+        co_return co_await fail(id->error());
+      crash_point("create.after_user");
+      const auto stored = co_await services_.sagas.set_virtfusion_user(state_.server.order.user, **id,
+                                                                       services_.business.now());
+      if (!stored && stored.error().code == errc::conflict)
+        co_return co_await fail(
+          {errc::virtfusion_rejected, "VirtFusion's user belongs to another user of ours"});
+      if (!stored) {
+        static_cast<void>(co_await pause(200ms));
+        co_return outcome::reload;
+      }
+      state_.virtfusion_user = **id;
+    }
+    // What the build will need is asked for before anything is made: a missing template costs nobody a
+    // server.
+    if (const auto template_id = co_await choose_template(); !template_id)
+      co_return outcome::interrupted;
+    else if (template_id->has_error())
+      co_return co_await fail(template_id->error());
+    if (!turn_) {
+      turn_ = co_await services_.turns.take(state_.server.order.user, control_->wake);
+      if (!turn_)
+        co_return outcome::interrupted;
+    }
+    co_return co_await open_attempt(1);
+  }
+
+  asio::awaitable<std::optional<result<virtfusion_user_id>>> find_or_create_user() {
+    const auto user = state_.server.order.user;
+    for (int failures = 1;; ++failures) {
+      const auto found = co_await insist(options(), vf::find_user(user));
+      if (!found)
+        co_return std::nullopt;
+      if (found->has_value())
+        co_return result<virtfusion_user_id>{(*found)->id};
+      if (found->error().what != failure_kind::not_found_user)
+        co_return result<virtfusion_user_id>{found->error().as_error()};
+      const vf::new_user wanted{user, state_.user_name, state_.user_email};
+      const auto created = co_await services_.virtfusion.call(options(), vf::create_user(wanted));
+      if (created)
+        co_return result<virtfusion_user_id>{created->id};
+      const auto& failed = created.error();
+      if (!is_passing(failed.what)) {
+        // Another create of the same user may have been first: then the look-up finds it now.
+        const auto again = co_await insist(options(), vf::find_user(user));
+        if (!again)
+          co_return std::nullopt;
+        if (again->has_value())
+          co_return result<virtfusion_user_id>{(*again)->id};
+        co_return result<virtfusion_user_id>{failed.as_error()};
+      }
+      if (!co_await pause(wait_after(failures, failed)) && is_stopping())
+        co_return std::nullopt;
+    }
+  }
+
+  asio::awaitable<std::optional<result<os_template_id>>> choose_template() {
+    if (state_.server.order.os_template)
+      co_return result<os_template_id>{*state_.server.order.os_template};
+    if (!state_.plan_os_templates.empty())
+      co_return result<os_template_id>{os_template_id{state_.plan_os_templates.front()}};
+    const auto kept = services_.templates.find(state_.package);
+    if (kept != services_.templates.end() && kept->second.until > now())
+      co_return result<os_template_id>{kept->second.value};
+    const auto offered = co_await insist(options(), vf::list_templates(state_.package));
+    if (!offered)
+      co_return std::nullopt;
+    if (offered->has_error())
+      co_return result<os_template_id>{offered->error().as_error()};
+    for (const auto& group : **offered)
+      for (const auto& candidate : group.templates) {
+        services_.templates[state_.package] = {candidate.id, now() + template_life};
+        co_return result<os_template_id>{candidate.id};
+      }
+    co_return result<os_template_id>{
+      error{errc::virtfusion_rejected, "VirtFusion offers no operating system for this plan"}};
+  }
+
+  asio::awaitable<outcome> open_attempt(int number) {
+    crash_point("create.before_attempt");
+    const auto sent_at = real_now();
+    const auto look_at = number == 1 ? std::nullopt : std::optional{sent_at + services_.options.settle};
+    for (int failures = 1;; ++failures) {
+      const auto opened = co_await services_.sagas.open_attempt(state_.ref(), number, sent_at, look_at,
+                                                                services_.business.now());
+      if (opened && *opened)
+        break;
+      if (opened || opened.error().code != errc::conflict) {
+        if (!opened)
+          static_cast<void>(co_await pause(200ms));
+        co_return outcome::reload;
+      }
+      // Another engine, or a second look, has this user's place.
+      if (!co_await pause(std::max(backoff{250ms, 2s}.draw(failures, services_.random), 50ms)))
+        co_return outcome::interrupted;
+    }
+    crash_point("create.after_attempt");
+    state_.action.step = saga_step::attempt;
+    state_.action.version += 1;
+    state_.server.state = server_state::creating;
+    // The mark of a repeat is that of the first attempt, which only the row knows after the first commit.
+    is_sent_here_ = true;
+    is_resolved_to_nothing_ = false;
+    co_return outcome::advanced;
+  }
+
+  asio::awaitable<outcome> post() {
+    for (int failures = 1;; ++failures) {
+      is_resolved_to_nothing_ = false;
+      if (!co_await hold_lease())
+        co_return outcome::interrupted;
+      const vf::new_server wanted{state_.package, *state_.virtfusion_user, state_.group};
+      const auto made = co_await services_.virtfusion.call(options(), vf::create_server(wanted));
+      crash_point("create.after_post");
+      if (made) {
+        made_ = made->id;
+        co_return co_await take(*made_, "made");
+      }
+      const auto& failed = made.error();
+      if (failed.what == failure_kind::unknown) {
+        say(log::level::warn, "answer to create lost", failed.text);
+        is_sent_here_ = false;
+        co_return co_await resolve(now());
+      }
+      is_resolved_to_nothing_ = true;
+      if (!is_surely_unsent(failed.what) && failed.what != failure_kind::busy)
+        co_return co_await fail(failed.as_error());
+      say(log::level::warn, "create is sent again", failed.text);
+      if (!co_await pause(wait_after(failures, failed)))
+        co_return outcome::interrupted;
+    }
+  }
+
+  asio::awaitable<outcome> take(virtfusion_server_id id, std::string how) {
+    crash_point("create.before_made");
+    db::saga_change change;
+    change.step = saga_step::made;
+    change.server = server_state::creating;
+    change.event = how == "made" ? "created" : "adopted";
+    change.detail = "{\"virtfusionId\":" + std::to_string(id.value) + "}";
+    change.attempt_ends = how;
+    change.virtfusion_id = id;
+    const auto done = co_await commit(std::move(change));
+    if (done == outcome::advanced) {
+      crash_point("create.after_made");
+      turn_ = {};
+      say(log::level::info, how == "made" ? "server made" : "server adopted");
+    }
+    co_return done;
+  }
+
+  /// Looks for what an attempt of unknown outcome made, for a settle time from `unknown_since`; repeats only
+  /// then.
+  asio::awaitable<outcome> resolve(steady_time unknown_since) {
+    if (!state_.attempt && !co_await load())
+      co_return outcome::interrupted;
+    if (!state_.attempt || state_.action.step != saga_step::attempt)
+      co_return outcome::reload;
+    const auto settled = unknown_since + services_.options.settle;
+    const order_traits order{*state_.virtfusion_user, state_.attempt->mark, state_.package, state_.group};
+    auto interval = std::chrono::milliseconds{1'000};
+    for (auto began = now();; began = now()) {
+      const auto found = co_await candidates(options(), order);
+      if (is_stopping())
+        co_return outcome::interrupted;
+      if (found && !found->empty()) {
+        const auto adopted = co_await take(found->front(), "adopted");
+        co_return adopted;
+      }
+      if (found && began >= settled)
+        break;
+      // A nudge only cuts the wait short: an unknown outcome is resolved before anything else happens.
+      const auto next = began < settled ? std::min(now() + interval, settled) : now() + interval;
+      static_cast<void>(co_await control_->wake.wait_until(next));
+      if (is_stopping())
+        co_return outcome::interrupted;
+      interval = std::min(interval * 2, std::chrono::milliseconds{15'000});
+    }
+    is_resolved_to_nothing_ = true;
+    say(log::level::warn, "nothing came of the lost create: it is repeated");
+    co_return co_await open_attempt(state_.attempt->number + 1);
+  }
+
+  // -- build -----------------------------------------------------------------
+
+  asio::awaitable<outcome> mark_build() {
+    crash_point("create.before_build");
+    db::saga_change change;
+    change.step = saga_step::build;
+    change.server = server_state::building;
+    change.event = "building";
+    change.yields_to_delete = true;
+    change.counts_build = true;
+    const auto done = co_await commit(std::move(change));
+    if (done == outcome::advanced) {
+      crash_point("create.after_build_mark");
+      is_build_marked_here_ = true;
+    }
+    co_return done;
+  }
+
+  asio::awaitable<std::optional<vf::call_result<std::vector<ssh_key_id>>>> ensure_ssh_keys() {
+    using keys = vf::call_result<std::vector<ssh_key_id>>;
+    std::vector<ssh_key_id> ids;
+    if (state_.server.order.ssh_keys.empty())
+      co_return keys{ids};
+    for (const auto& line : state_.server.order.ssh_keys) {
+      for (int failures = 1;; ++failures) {
+        const auto stored = co_await insist(options(), vf::list_ssh_keys(*state_.virtfusion_user));
+        if (!stored)
+          co_return std::nullopt;
+        if (stored->has_error())
+          co_return keys{stored->error()};
+        const auto same = std::find_if((*stored)->begin(), (*stored)->end(),
+                                       [&](const auto& known) { return known.public_key == line; });
+        if (same != (*stored)->end()) {
+          ids.push_back(same->id);
+          break;
+        }
+        const auto name = state_.server.effective_hostname() + "-" + std::to_string(ids.size() + 1);
+        const auto added =
+          co_await services_.virtfusion.call(options(), vf::add_ssh_key(*state_.virtfusion_user, name, line));
+        if (added) {
+          ids.push_back(added->id);
+          break;
+        }
+        if (!is_passing(added.error().what))
+          co_return keys{added.error()};
+        if (!co_await pause(wait_after(failures, added.error())) && is_stopping())
+          co_return std::nullopt;
+      }
+    }
+    co_return keys{ids};
+  }
+
+  asio::awaitable<outcome> send_build() {
+    const auto template_id = co_await choose_template();
+    if (!template_id)
+      co_return outcome::interrupted;
+    if (template_id->has_error())
+      co_return co_await begin_cleanup(template_id->error());
+    const auto keys = co_await ensure_ssh_keys();
+    if (!keys)
+      co_return outcome::interrupted;
+    if (keys->has_error())
+      co_return co_await begin_cleanup(keys->error().as_error());
+    const auto hostname = state_.server.effective_hostname();
+    const vf::server_build wanted{**template_id, hostname, hostname, **keys, state_.server.order.ipv6};
+    for (int failures = 1;; ++failures) {
+      if (!co_await hold_lease())
+        co_return outcome::interrupted;
+      const auto taken =
+        co_await services_.virtfusion.call(options(), vf::build_server(*state_.server.virtfusion_id, wanted));
+      crash_point("create.after_build");
+      if (taken)
+        co_return co_await build_taken(taken->password);
+      const auto& failed = taken.error();
+      if (failed.what == failure_kind::unknown || failed.what == failure_kind::busy) {
+        say(log::level::warn, "answer to build lost", failed.text);
+        is_build_marked_here_ = false;
+        co_return co_await look_at_build(now());
+      }
+      if (failed.what == failure_kind::not_found_server)
+        co_return co_await vanished();
+      if (!is_surely_unsent(failed.what))
+        co_return co_await begin_cleanup(failed.as_error());
+      if (!co_await pause(wait_after(failures, failed)))
+        co_return outcome::interrupted;
+    }
+  }
+
+  asio::awaitable<outcome> build_taken(secret password) {
+    is_build_marked_here_ = false;
+    db::saga_change change;
+    change.step = saga_step::building;
+    change.server = server_state::building;
+    const auto done = co_await commit(std::move(change));
+    if (done == outcome::advanced)
+      crash_point("create.after_building");
+    // The password is passed on even when the commit's answer was lost: nobody sees it a second time.
+    report_({saga_stage::building, std::move(password)});
+    co_return done;
+  }
+
+  /// Whether a build of unknown outcome arrived: an active task or a built server says so. Sent again only
+  /// when a settle time has shown neither.
+  asio::awaitable<outcome> look_at_build(steady_time unknown_since) {
+    const auto settled = unknown_since + services_.options.settle;
+    auto interval = std::chrono::milliseconds{1'000};
+    for (auto began = now();; began = now()) {
+      const auto record = co_await insist(options(), vf::get_server(*state_.server.virtfusion_id));
+      if (!record)
+        co_return outcome::interrupted;
+      if (record->has_error() && record->error().what == failure_kind::not_found_server)
+        co_return co_await vanished();
+      if (record->has_error())
+        co_return co_await begin_cleanup(record->error().as_error());
+      if ((*record)->has_task() || (*record)->is_built() || (*record)->has_failed() || (*record)->built_at)
+        co_return co_await build_taken({});
+      if (began >= settled)
+        break;
+      if (!co_await pause(std::min(interval, std::chrono::duration_cast<std::chrono::milliseconds>(
+                                               std::max(settled - now(), runtime::steady_duration{1ms})))))
+        co_return outcome::interrupted;
+      interval = std::min(interval * 2, std::chrono::milliseconds{15'000});
+    }
+    is_build_marked_here_ = true;
+    co_return outcome::advanced;
+  }
+
+  asio::awaitable<outcome> watch_build() {
+    auto interval = services_.options.poll_first;
+    for (;;) {
+      if (!co_await pause(interval))
+        co_return outcome::interrupted;
+      interval = std::min(interval * 3 / 2, services_.options.poll_most);
+      const auto record =
+        co_await insist(options(call_class::build_poll), vf::get_server(*state_.server.virtfusion_id));
+      if (!record)
+        co_return outcome::interrupted;
+      if (record->has_error() && record->error().what == failure_kind::not_found_server)
+        co_return co_await vanished();
+      if (record->has_error()) {
+        say(log::level::warn, "a build cannot be watched", record->error().text);
+        continue;
+      }
+      if ((*record)->is_built())
+        co_return co_await activate(**record);
+      if ((*record)->has_failed() && !(*record)->has_task()) {
+        if (state_.action.builds < most_builds) {
+          say(log::level::warn, "build failed: it is tried once more");
+          co_return co_await mark_build();
+        }
+        co_return co_await begin_cleanup(
+          {errc::virtfusion_rejected, "VirtFusion could not build the server"});
+      }
+    }
+  }
+
+  asio::awaitable<outcome> activate(vf::server_record record) {
+    crash_point("create.before_active");
+    db::saga_change change;
+    change.step = saga_step::done;
+    change.state = action_state::succeeded;
+    change.server = server_state::active;
+    change.event = "active";
+    change.ipv4 = std::move(record.ipv4);
+    change.ipv6 = std::move(record.ipv6);
+    change.power = power_state::on;
+    // A delete that came meanwhile waits behind this action, which must give way, not succeed.
+    change.yields_to_delete = true;
+    const auto done = co_await commit(std::move(change));
+    if (done == outcome::advanced) {
+      crash_point("create.after_active");
+      say(log::level::info, "server active");
+    }
+    co_return done;
+  }
+
+  // -- cleanup and delete ----------------------------------------------------
+
+  asio::awaitable<outcome> vanished() {
+    alert("server_vanished", "a server under construction is gone from VirtFusion");
+    co_return co_await fail(
+      {errc::virtfusion_rejected, "the server vanished from VirtFusion while it was built"});
+  }
+
+  asio::awaitable<outcome> begin_cleanup(error why) {
+    crash_point("create.before_cleanup");
+    db::saga_change change;
+    change.step = saga_step::cleanup;
+    change.server = server_state::building;
+    change.event = "build_failed";
+    change.failure = why;
+    change.yields_to_delete = true;
+    const auto done = co_await commit(std::move(change));
+    if (done == outcome::advanced)
+      alert("build_failed", "a server could not be built and is removed again", why.detail);
+    co_return done;
+  }
+
+  asio::awaitable<outcome> clean_up() {
+    if (!co_await remove_from_virtfusion())
+      co_return outcome::interrupted;
+    crash_point("create.after_cleanup");
+    co_return co_await fail(state_.action.failure.value_or(
+      error{errc::virtfusion_rejected, "VirtFusion could not build the server"}));
+  }
+
+  asio::awaitable<outcome> delete_step() {
+    if (state_.action.step == saga_step::begin && state_.server.virtfusion_id) {
+      crash_point("delete.before_call");
+      db::saga_change change;
+      change.step = saga_step::remove;
+      change.server = server_state::deleting;
+      co_return co_await commit(std::move(change));
+    }
+    if (state_.server.virtfusion_id && !co_await remove_from_virtfusion())
+      co_return outcome::interrupted;
+    crash_point("delete.before_deleted");
+    db::saga_change change;
+    change.step = saga_step::done;
+    change.state = action_state::succeeded;
+    change.server = server_state::deleted;
+    change.event = "deleted";
+    change.power = power_state::off;
+    const auto done = co_await commit(std::move(change));
+    if (done == outcome::advanced) {
+      crash_point("delete.after_deleted");
+      say(log::level::info, "server deleted");
+    }
+    co_return done;
+  }
+
+  /// Deletes our server in VirtFusion and waits until VirtFusion says that it is gone; false when
+  /// interrupted.
+  asio::awaitable<bool> remove_from_virtfusion() {
+    const auto id = *state_.server.virtfusion_id;
+    auto is_alerted = false;
+    for (auto interval = std::chrono::milliseconds{1'000}; !is_stopping();) {
+      auto how = options(call_class::control);
+      const auto record = co_await insist(how, vf::get_server(id));
+      if (!record)
+        co_return false;
+      if (record->has_error() && record->error().what == failure_kind::not_found_server)
+        co_return true;
+      const auto not_ours = record->has_error() ? std::optional{record->error()}
+                                                : vf::check_owner(**record, state_.server.order.user);
+      if (not_ours) {
+        if (!std::exchange(is_alerted, true))
+          alert("delete_refused", "a server cannot be deleted: an operator has to look", not_ours->text);
+        static_cast<void>(co_await pause(operator_pause));
+        continue;
+      }
+      if (!co_await hold_lease())
+        co_return false;
+      how.deadline = now() + queue_patience;
+      const auto deleted = co_await services_.virtfusion.call(how, vf::delete_server(id));
+      if (state_.action.kind == action_kind::remove)
+        crash_point("delete.after_call");
+      if (!deleted && !is_passing(deleted.error().what) &&
+          deleted.error().what != failure_kind::not_found_server &&
+          deleted.error().what != failure_kind::conflict) {
+        if (!std::exchange(is_alerted, true))
+          alert("delete_refused", "VirtFusion refuses to delete a server: an operator has to look",
+                deleted.error().text);
+        static_cast<void>(co_await pause(operator_pause));
+        continue;
+      }
+      // The server is gone later than the answer: it is looked at, and asked for again should it stay.
+      static_cast<void>(co_await pause(interval));
+      interval = std::min(interval * 2, std::chrono::milliseconds{15'000});
+    }
+    co_return false;
+  }
+
+  action_id action_;
+  std::function<void(saga_report)> report_;
+  db::saga_state state_;
+  runtime::keyed_turns<user_id>::turn turn_;
+  // What VirtFusion made of the open attempt: its commit is tried until the row has it.
+  std::optional<virtfusion_server_id> made_;
+  // The open attempt's row was committed by this run, and VirtFusion has surely not done it yet.
+  bool is_sent_here_ = false;
+  // VirtFusion surely made nothing of the open attempt.
+  bool is_resolved_to_nothing_ = false;
+  // The build's mark was committed by this run, and VirtFusion has surely not begun it yet.
+  bool is_build_marked_here_ = false;
+};
+
+class second_look final : saga_base {
+public:
+  using saga_base::saga_base;
+
+  asio::awaitable<bool> run() {
+    const auto token = services_.lease.token();
+    const auto claimed = co_await services_.sagas.claim_second_look(real_now(), token);
+    if (!claimed || !*claimed)
+      co_return false;
+    const auto look = **claimed;
+    const auto how = options(call_class::control, look.user, {});
+    const order_traits order{look.virtfusion_user, look.mark, look.package, look.group};
+    auto found = co_await candidates(how, order);
+    for (int failures = 1; !found && !is_stopping(); ++failures) {
+      static_cast<void>(co_await pause(std::max(backoff{}.draw(failures, services_.random), 500ms)));
+      found = co_await candidates(how, order);
+    }
+    if (!found)
+      co_return false;
+    auto left = look.extras_left;
+    for (const auto extra : *found) {
+      if (left-- <= 0)
+        break;
+      if (!co_await remove_extra(look, extra, token))
+        co_return false;
+    }
+    static_cast<void>(co_await services_.sagas.finish_second_look(look.action, look.number, token));
+    co_return true;
+  }
+
+private:
+  asio::awaitable<bool> remove_extra(db::second_look look, virtfusion_server_id extra, std::int64_t token) {
+    const auto counted = co_await services_.sagas.count_extra(look.action, look.number, token);
+    if (!counted || !*counted || !co_await hold_lease())
+      co_return false;
+    // Once more by its own record: nothing that somebody has begun to use may go.
+    const auto record =
+      co_await services_.virtfusion.get_own_server(options(call_class::control, look.user, {}), extra);
+    if (!record || !record->is_untouched())
+      co_return true;
+    log::error("a repeated create had left a second server, which is deleted",
+               {{"alert", "extra_server_deleted"},
+                {"action_id", look.action.value},
+                {"user_id", look.user.value},
+                {"virtfusion_id", extra.value}});
+    const auto deleted =
+      co_await insist(options(call_class::control, look.user, {}), vf::delete_server(extra));
+    co_return deleted.has_value();
+  }
+};
+
+} // namespace
+
+saga_services::saga_services(db::saga_store& store,
+                             virtfusion_caller& caller,
+                             node_lease& node,
+                             const clock& business_clock,
+                             saga_options limits)
+    : sagas(store), virtfusion(caller), lease(node), business(business_clock), timers(caller.timers()),
+      options(limits), random(limits.seed) {}
+
+runtime::asio::awaitable<std::optional<action_id>> run_saga(saga_services& services,
+                                                            action_id action,
+                                                            std::shared_ptr<saga_control> control,
+                                                            std::function<void(saga_report)> report) {
+  const auto [place, is_first] = services.active.insert(action);
+  if (!is_first)
+    co_return std::nullopt;
+  struct leaving {
+    saga_services& services;
+    action_id action;
+    ~leaving() { services.active.erase(action); }
+  } const leave{services, action};
+  saga one{services, action, std::move(control), std::move(report)};
+  co_return co_await one.run();
+}
+
+runtime::asio::awaitable<bool> run_second_look(saga_services& services,
+                                               std::shared_ptr<saga_control> control) {
+  second_look one{services, std::move(control)};
+  co_return co_await one.run();
+}
+
+} // namespace skyengine::actors
