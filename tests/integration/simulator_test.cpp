@@ -1,3 +1,4 @@
+#include "tests/support/contract.hpp"
 #include "tests/support/simulator.hpp"
 #include "tests/support/temporary_folder.hpp"
 
@@ -13,10 +14,26 @@ namespace {
 namespace json = boost::json;
 using namespace std::chrono_literals;
 
+/// Holds what the simulator says against the contract. Faults on the wire are no business of the contract's.
+void expect_contract(std::string_view method,
+                     std::string_view path,
+                     const std::string& body,
+                     const call_answer& answer) {
+  const auto& rules = contract::virtfusion();
+  if (answer.status >= 200 && answer.status < 300)
+    EXPECT_EQ(rules.check_request(method, path, body), std::vector<std::string>{}) << method << ' ' << path;
+  if (answer.status != 0 && answer.status < 500)
+    EXPECT_EQ(rules.check_answer(method, path, answer.status, answer.body), std::vector<std::string>{})
+      << method << ' ' << path << ' ' << answer.body.substr(0, 500);
+}
+
 /// A simulator with a user (id 1, extRelationId 7) and no server, whose builds are done at the next look.
 class Simulator : public testing::Test {
 protected:
-  void SetUp() override { ASSERT_EQ(make_user(panel, 7).status, 201u); }
+  void SetUp() override {
+    panel.observe(expect_contract);
+    ASSERT_EQ(make_user(panel, 7).status, 201u);
+  }
 
   static call_answer make_user(const simulated_panel& where, std::int64_t ext) {
     return where.api("POST", "/users",
@@ -68,6 +85,7 @@ TEST_F(Simulator, TellsAWrongPathFromAServerThatIsNotThere) {
   const auto no_server = panel.api("GET", "/servers/99");
   EXPECT_EQ(no_server.status, 404u);
   EXPECT_NE(no_server.body.find("server not found"), std::string::npos);
+  panel.observe({});
   const auto no_path = panel.api("GET", "/serverz/99");
   EXPECT_EQ(no_path.status, 404u);
   EXPECT_EQ(no_path.body.find("server not found"), std::string::npos);
@@ -87,10 +105,10 @@ TEST_F(Simulator, StatusAnswersWithoutDoingTheWork) {
   const auto proxy = create();
   EXPECT_EQ(proxy.status, 502u);
   EXPECT_EQ(proxy.content_type, "text/html");
-  hit_once("POST /servers", "status", {{"status", 423}, {"retryAfter", 3}});
-  const auto busy = create();
-  EXPECT_EQ(busy.status, 423u);
-  EXPECT_EQ(busy.retry_after, "3");
+  hit_once("POST /servers", "status", {{"status", 422}, {"retryAfter", 3}});
+  const auto wrong = create();
+  EXPECT_EQ(wrong.status, 422u);
+  EXPECT_EQ(wrong.retry_after, "3");
   EXPECT_EQ(servers(), 0u);
 }
 
@@ -140,6 +158,7 @@ TEST_F(Simulator, TruncateSendsHalfAnAnswer) {
 TEST_F(Simulator, MalformedDoesTheWorkAndAnswersFiveKindsOfNonsense) {
   panel.add_fault({{"operation", "GET /servers/{serverId}"}, {"kind", "malformed"}, {"count", 5}});
   const auto path = "/servers/" + std::to_string(make_built());
+  panel.observe({});
   std::set<std::string> bodies;
   for (int i = 0; i < 5; ++i) {
     const auto answer = panel.api("GET", path);
@@ -312,6 +331,66 @@ TEST(SimulatorProcess, RunsItsOwnClock) {
   const auto first = panel.state().at("now");
   EXPECT_TRUE(first.as_string().starts_with("2030-"));
   EXPECT_TRUE(panel.wait_for_state([&](const json::object& now) { return now.at("now") != first; }));
+}
+
+/// Goes once through the whole API; whatever the contract knows must have been asked for and have worked.
+TEST(SimulatorContract, EveryOperationAnswersAsTheContractSays) {
+  simulated_panel panel{{"--build-time", "0", "--servers", "3", "--users", "2", "--task-scheduler"}};
+  std::set<std::string> worked;
+  panel.observe([&](auto method, auto path, const auto& body, const auto& answer) {
+    expect_contract(method, path, body, answer);
+    EXPECT_TRUE(answer.status >= 200 && answer.status < 300)
+      << method << ' ' << path << ' ' << answer.status << ' ' << answer.body;
+    worked.insert(contract::virtfusion().operation_of(method, path));
+  });
+  const auto get = [&](const char* path) { panel.api("GET", path); };
+  for (const auto* const path :
+       {"/connect", "/packages", "/packages/1", "/compute/hypervisors/groups",
+        "/compute/hypervisors/groups?results=2&page=2", "/compute/hypervisors/groups/1",
+        "/compute/hypervisors/groups/3/resources", "/media/templates/fromServerPackageSpec/1",
+        "/users/1/byExtRelation", "/servers", "/servers?type=full&results=2", "/servers?hypervisorId=1",
+        "/servers/1", "/servers/1?remoteState=true", "/servers/user/1", "/servers/1/traffic",
+        "/servers/1/templates", "/servers/1/vnc"})
+    get(path);
+  panel.api("POST", "/users", {{"name", "New"}, {"email", "new@example.org"}, {"relStr", "new-one"}});
+  get("/users/new-one/byExtRelation?relStr=true");
+  panel.api("POST", "/ssh_keys", {{"userId", 3}, {"name", "laptop"}, {"publicKey", "ssh-ed25519 AAAAC3Nza"}});
+  get("/ssh_keys/1");
+  get("/ssh_keys/user/3");
+  panel.api("POST", "/servers?dryRun=true", {{"packageId", 4}, {"userId", 3}, {"hypervisorId", 3}});
+  panel.api("POST", "/servers", {{"packageId", 4}, {"userId", 3}, {"hypervisorId", 3}, {"ipv4", 1}});
+  panel.api("POST", "/servers/4/build",
+            {{"operatingSystemId", 2},
+             {"name", "four"},
+             {"hostname", "four.example.org"},
+             {"sshKeys", json::array{1}},
+             {"ipv6", true},
+             {"email", false}});
+  get("/servers/4");
+  get("/queue/1");
+  get("/backups/server/4");
+  panel.api("POST", "/users/1/serverAuthenticationTokens/1");
+  panel.api("DELETE", "/ssh_keys/1");
+  for (const auto* const verb :
+       {"power/poweroff", "power/boot", "power/restart", "power/shutdown", "suspend", "unsuspend"})
+    panel.api("POST", std::string{"/servers/1/"} + verb);
+  panel.api("PUT", "/servers/1/package/2", {{"cpu", true}, {"memory", true}, {"primaryDiskSize", true}});
+  panel.api("PUT", "/servers/1/backups/plan/2");
+  panel.api("PUT", "/servers/1/backupManager/access", {{"type", "full"}});
+  panel.api("PUT", "/servers/1/owner/2");
+  panel.api("PUT", "/servers/1/modify/name", {{"name", "other"}});
+  panel.api("PUT", "/servers/1/modify/memory", {{"memory", 4096}});
+  panel.api("PUT", "/servers/1/modify/cpuCores", {{"cores", 3}});
+  panel.api("PUT", "/servers/1/modify/traffic", {{"traffic", "10"}});
+  panel.api("PUT", "/servers/1/modify/cpuThrottle", {{"percent", 50}});
+  panel.api("POST", "/servers/1/vnc", {{"action", "enable"}});
+  panel.api("POST", "/servers/1/resetPassword", {{"user", "root"}, {"sendMail", false}});
+  panel.api("POST", "/servers/1/schedules", {{"task", "backup"}, {"schedule", "0 3 * * *"}});
+  panel.api("PUT", "/servers/1/schedules/1", {{"task", "restart"}, {"schedule", "0 4 * * *"}});
+  panel.api("DELETE", "/servers/1/schedules/1");
+  panel.api("DELETE", "/servers/2?delay=10");
+  const auto all = contract::virtfusion().operations();
+  EXPECT_EQ(worked, std::set<std::string>(all.begin(), all.end()));
 }
 
 class SimulatorState : public Simulator {

@@ -1,8 +1,8 @@
 #include "tests/simulator/control.hpp"
 
+#include "domain/time_format.hpp"
 #include "tests/simulator/query.hpp"
 #include "tests/simulator/render.hpp"
-#include "tests/simulator/times.hpp"
 
 #include <boost/json.hpp>
 
@@ -52,6 +52,10 @@ struct field_reader {
   }
 };
 
+std::string in_seconds(instant t) {
+  return format_time(std::chrono::floor<std::chrono::seconds>(t));
+}
+
 std::optional<commission> parse_stage(std::string_view name) {
   if (name == "allocated")
     return commission::allocated;
@@ -81,7 +85,7 @@ json::object state_record(const model& m, const server& s, moment now) {
   out["hostname"] = s.hostname;
   out["builds"] = s.builds;
   out["taskActive"] = s.active.kind != task_kind::none;
-  out["createdAt"] = rfc3339(s.created.business);
+  out["createdAt"] = in_seconds(s.created.business);
   out["deletedAt"] = nullptr;
   return out;
 }
@@ -95,8 +99,8 @@ json::object gone_record(const model& m, const gone_server& g) {
           {"suspended", false},
           {"power", "stopped"},
           {"builds", g.builds},
-          {"createdAt", rfc3339(g.created)},
-          {"deletedAt", rfc3339(g.deleted)}};
+          {"createdAt", in_seconds(g.created)},
+          {"deletedAt", in_seconds(g.deleted)}};
 }
 
 reply not_here() {
@@ -155,7 +159,7 @@ reply control::get_state(moment now) const {
     schedules.push_back(
       json::object{{"id", id}, {"serverId", s.server}, {"task", s.task}, {"schedule", s.expression}});
   json::object out;
-  out["now"] = rfc3339(now.business);
+  out["now"] = in_seconds(now.business);
   out["users"] = std::move(users);
   out["servers"] = std::move(servers);
   out["schedules"] = std::move(schedules);

@@ -61,7 +61,7 @@ struct user {
   std::string email;
   std::int64_t self_service = 0;
   instant created{};
-  /// Ids of the user's servers, ascending unless some changed hands; not in the state file.
+  /// Ids of the user's servers, ascending; not in the state file.
   std::vector<std::int64_t> servers = {};
 
   template <class Archive>

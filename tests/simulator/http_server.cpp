@@ -85,6 +85,8 @@ reply canned(unsigned status) {
   }
   if (status == 204 || status == 304)
     return {status, ""};
+  if (status == 422)
+    return {status, R"({"errors":["simulated fault"]})"};
   if (status == 423)
     return message(status, "a task is active on this server");
   return message(status, status == 429 ? "Too Many Attempts." : "simulated fault");

@@ -1,7 +1,7 @@
+#include "domain/time_format.hpp"
 #include "tests/simulator/http_server.hpp"
 #include "tests/simulator/model.hpp"
 #include "tests/simulator/state_file.hpp"
-#include "tests/simulator/times.hpp"
 
 #include <CLI/CLI.hpp>
 #include <boost/asio.hpp>
@@ -105,10 +105,10 @@ int run(const arguments& a) {
     return fail("--listen: " + a.listen + " is no address and port, as in 127.0.0.1:9100", exit_usage);
   std::optional<instant> asked_origin;
   if (!a.clock_origin.empty()) {
-    asked_origin = parse_rfc3339(a.clock_origin);
-    if (!asked_origin)
-      return fail("--clock-origin: " + a.clock_origin + " is no time, as in 2026-03-01T00:00:00Z",
-                  exit_usage);
+    const auto origin = parse_time(a.clock_origin);
+    if (origin.has_error())
+      return fail("--clock-origin: " + origin.error().detail, exit_usage);
+    asked_origin = *origin;
   }
   raise_descriptor_limit();
   std::signal(SIGPIPE, SIG_IGN);

@@ -1,5 +1,6 @@
 #include "tests/simulator/model.hpp"
 
+#include "domain/hostname.hpp"
 #include "tests/simulator/randomness.hpp"
 #include "tests/simulator/traffic.hpp"
 
@@ -18,20 +19,9 @@ refusal no_such_server() {
   return {404, "server not found"};
 }
 
-bool is_hostname(std::string_view text) {
-  if (text.empty() || text.size() > 253)
-    return false;
-  for (std::size_t begin = 0; begin <= text.size();) {
-    const auto end = std::min(text.find('.', begin), text.size());
-    const auto label = text.substr(begin, end - begin);
-    if (label.empty() || label.size() > 63 || label.front() == '-' || label.back() == '-')
-      return false;
-    for (const char c : label)
-      if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-'))
-        return false;
-    begin = end + 1;
-  }
-  return true;
+/// Keeps `ids` in their order.
+void add_id(std::vector<std::int64_t>& ids, std::int64_t id) {
+  ids.insert(std::upper_bound(ids.begin(), ids.end(), id), id);
 }
 
 bool is_public_key(std::string_view text) {
@@ -275,7 +265,7 @@ server& model::insert(server s) {
                                  [](std::int64_t x, const server* y) { return x < y->id; }),
                 &stored);
   book(stored, 1);
-  users_.at(stored.owner).servers.push_back(id);
+  add_id(users_.at(stored.owner).servers, id);
   last_server_ = std::max(last_server_, id);
   return stored;
 }
@@ -325,7 +315,7 @@ model::build(std::int64_t id, const build_request& wanted, bool will_fail, momen
   if (std::none_of(templates_.begin(), templates_.end(),
                    [&](const auto& t) { return t.id == wanted.os_template; }))
     return refusal{422, "The selected operatingSystemId is invalid.", "operatingSystemId"};
-  if (!wanted.hostname.empty() && !is_hostname(wanted.hostname))
+  if (!wanted.hostname.empty() && check_hostname(wanted.hostname).has_error())
     return refusal{422, "The hostname format is invalid.", "hostname"};
   for (const auto key : wanted.ssh_keys) {
     const auto known = ssh_keys_.find(key);
@@ -476,7 +466,7 @@ outcome<> model::set_backup_access(std::int64_t id, const std::string& access, m
 void model::move_to(server& s, std::int64_t new_owner) {
   std::erase(users_.at(s.owner).servers, s.id);
   s.owner = new_owner;
-  users_.at(new_owner).servers.push_back(s.id);
+  add_id(users_.at(new_owner).servers, s.id);
 }
 
 outcome<> model::set_owner(std::int64_t id, std::int64_t new_owner, moment now) {

@@ -1,7 +1,6 @@
 #include "tests/simulator/times.hpp"
 
 #include <array>
-#include <charconv>
 #include <cstdio>
 
 namespace skyengine::simulator {
@@ -40,25 +39,6 @@ std::string print(instant t, char separator, bool with_fraction, const char* end
   return out + end;
 }
 
-/// Takes `digits` digits off the front of `text`.
-std::optional<int> number(std::string_view& text, std::size_t digits) {
-  int value = 0;
-  if (text.size() < digits)
-    return {};
-  const auto [end, failed] = std::from_chars(text.data(), text.data() + digits, value);
-  if (failed != std::errc{} || end != text.data() + digits || text.front() == '-')
-    return {};
-  text.remove_prefix(digits);
-  return value;
-}
-
-bool take(std::string_view& text, std::string_view any_of) {
-  if (text.empty() || any_of.find(text.front()) == std::string_view::npos)
-    return false;
-  text.remove_prefix(1);
-  return true;
-}
-
 } // namespace
 
 std::string with_offset(instant t) {
@@ -69,57 +49,6 @@ std::string with_microseconds(instant t) {
 }
 std::string without_zone(instant t) {
   return print(t, ' ', false, "");
-}
-std::string rfc3339(instant t) {
-  return print(t, 'T', false, "Z");
-}
-
-std::optional<instant> parse_rfc3339(std::string_view text) {
-  using namespace std::chrono;
-  const auto y = number(text, 4);
-  if (!y || !take(text, "-"))
-    return {};
-  const auto mo = number(text, 2);
-  if (!mo || !take(text, "-"))
-    return {};
-  const auto d = number(text, 2);
-  if (!d || !take(text, "Tt "))
-    return {};
-  const auto h = number(text, 2);
-  if (!h || !take(text, ":"))
-    return {};
-  const auto mi = number(text, 2);
-  if (!mi || !take(text, ":"))
-    return {};
-  const auto s = number(text, 2);
-  if (!s)
-    return {};
-  int fraction = 0;
-  if (take(text, ".")) {
-    int scale = 100'000;
-    if (text.empty() || text.front() < '0' || text.front() > '9')
-      return {};
-    for (; !text.empty() && text.front() >= '0' && text.front() <= '9'; text.remove_prefix(1), scale /= 10)
-      fraction += (text.front() - '0') * scale;
-  }
-  minutes offset{0};
-  if (!text.empty() && (text.front() == '+' || text.front() == '-')) {
-    const int sign = text.front() == '-' ? -1 : 1;
-    text.remove_prefix(1);
-    const auto oh = number(text, 2);
-    if (!oh || !take(text, ":"))
-      return {};
-    const auto om = number(text, 2);
-    if (!om)
-      return {};
-    offset = minutes{sign * (*oh * 60 + *om)};
-  } else if (!take(text, "Zz")) {
-    return {};
-  }
-  const year_month_day date{year{*y}, month{static_cast<unsigned>(*mo)}, day{static_cast<unsigned>(*d)}};
-  if (!text.empty() || !date.ok() || *h > 23 || *mi > 59 || *s > 59)
-    return {};
-  return sys_days{date} + hours{*h} + minutes{*mi} + seconds{*s} + microseconds{fraction} - offset;
 }
 
 } // namespace skyengine::simulator

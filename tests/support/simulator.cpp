@@ -136,8 +136,12 @@ void simulated_panel::restart() {
 
 call_answer
 simulated_panel::api(std::string_view method, std::string_view path, const std::string& body) const {
-  return http_call(method, url_ + std::string{path}, body,
-                   {{"Authorization", std::string{"Bearer "} + token}, {"Content-Type", "application/json"}});
+  auto answer =
+    http_call(method, url_ + std::string{path}, body,
+              {{"Authorization", std::string{"Bearer "} + token}, {"Content-Type", "application/json"}});
+  if (observer_)
+    observer_(method, path, body, answer);
+  return answer;
 }
 
 call_answer

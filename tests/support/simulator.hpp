@@ -49,6 +49,10 @@ public:
   /// `http://127.0.0.1:PORT/api/v1`
   const std::string& url() const noexcept { return url_; }
   process& child() noexcept { return *child_; }
+  /// Sees every request that `api` makes, and what came of it.
+  using observer = std::function<void(
+    std::string_view method, std::string_view path, const std::string& body, const call_answer& answer)>;
+  void observe(observer sees) { observer_ = std::move(sees); }
 
   /// A request to the API, with the token; `path` begins behind `/api/v1`.
   call_answer api(std::string_view method, std::string_view path, const std::string& body = {}) const;
@@ -81,6 +85,7 @@ private:
 
   std::vector<std::string> options_;
   std::unique_ptr<process> child_;
+  observer observer_;
   std::string url_;
   std::string origin_;
 };
