@@ -83,7 +83,8 @@ struct gateway_figures_query {
   }
 };
 
-/// One series of virtfusion_requests_total. `outcome`: `ok`, or a call_failure::kind.
+/// One series of virtfusion_requests_total: exchanges, so repeats and probes too. `outcome`: `ok`, or a
+/// call_failure::kind.
 struct gateway_request_count {
   std::string operation;
   std::string outcome;

@@ -70,6 +70,7 @@ protected:
     return failed.retry_after ? std::max<std::chrono::milliseconds>(*failed.retry_after, drawn) : drawn;
   }
 
+  /// For calls that are not safe to repeat: they stay in line however long it is.
   call_options options(call_class priority, user_id user, const std::string& request_id) const {
     return {priority, now() + queue_patience, user, request_id};
   }
@@ -86,7 +87,7 @@ protected:
   template <class T>
   asio::awaitable<std::optional<vf::call_result<T>>> insist(call_options how, vf::call<T> wanted) {
     for (int failures = 1; co_await hold_lease(); ++failures) {
-      how.deadline = now() + queue_patience;
+      how.deadline = now() + services_.options.call_patience;
       auto answered = co_await services_.virtfusion.call(how, wanted);
       if (answered.has_value() || !is_passing(answered.error().what))
         co_return std::move(answered);
@@ -776,7 +777,7 @@ private:
       }
       if (!co_await hold_lease())
         co_return false;
-      how.deadline = now() + queue_patience;
+      how.deadline = now() + services_.options.call_patience;
       const auto deleted = co_await services_.virtfusion.call(how, vf::delete_server(id));
       if (state_.action.kind == action_kind::remove)
         crash_point("delete.after_call");

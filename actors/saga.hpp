@@ -31,6 +31,9 @@ struct saga_options {
   /// Between looks at a build: the first, and what it grows to.
   std::chrono::milliseconds poll_first{2'000};
   std::chrono::milliseconds poll_most{15'000};
+  /// How long the gateway may keep trying one call that is safe to repeat, before the saga looks whether it
+  /// is still wanted.
+  std::chrono::milliseconds call_patience{20'000};
   std::uint64_t seed = 0;
 };
 

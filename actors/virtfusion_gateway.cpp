@@ -151,10 +151,8 @@ struct virtfusion_gateway_state {
 
   caf::result<virtfusion_answer> on_virtfusion_call(const virtfusion_call& call) {
     const auto now = setup.timers->now();
-    if (auto refused = refusal_of(call, now)) {
-      count(call.request.op, *refused);
+    if (auto refused = refusal_of(call, now))
       return virtfusion_answer{{}, std::move(*refused)};
-    }
     auto promise = self->make_response_promise<virtfusion_answer>();
     auto waiting = waiting_call{call, runtime::open_promise{promise}, 0, {}};
     queues.push({queues.next_ticket(), call.priority, call.deadline, std::move(waiting)});
@@ -180,6 +178,7 @@ struct virtfusion_gateway_state {
     const auto now = setup.timers->now();
     auto slot = std::move(found->second);
     const auto failure = failure_in(slot.op, ended.outcome);
+    ++requests[{slot.op, failure ? to_string(failure->what) : std::string_view{"ok"}}];
     if (has_timed_out(ended.outcome))
       keep_slot(found, slot, now);
     else
@@ -447,16 +446,12 @@ struct virtfusion_gateway_state {
   }
 
   void deliver(queues_type::entry entry, answer given) {
-    ++requests[{entry.item.call.request.op, "ok"}];
     entry.item.promise.deliver(virtfusion_answer{std::move(given), {}});
   }
 
   void deliver(queues_type::entry entry, call_failure failure) {
-    count(entry.item.call.request.op, failure);
     entry.item.promise.deliver(virtfusion_answer{{}, std::move(failure)});
   }
-
-  void count(operation op, const call_failure& failure) { ++requests[{op, to_string(failure.what)}]; }
 
   void report(const queues_type::entry& entry, const call_failure& failure, steady_duration took) const {
     const auto& call = entry.item.call;

@@ -30,7 +30,7 @@ struct user {
   int tax_basis_points = 0;
   std::string locale = "en";
   std::string timezone = "UTC";
-  std::optional<virtfusion_user_id> virtfusion_id;
+  std::optional<virtfusion_user_id> virtfusion_id = {};
 
   friend bool operator==(const user&, const user&) = default;
 };

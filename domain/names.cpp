@@ -45,14 +45,8 @@ result<> check_label_name(std::string_view name) {
 result<> check_label_value(std::string_view value) {
   if (value.size() > text_max)
     return wrong("a text has at most 255 bytes");
-  for (auto rest = value; !rest.empty();) {
-    const auto length = utf8_sequence(rest);
-    if (length == 0)
-      return wrong("a text is UTF-8");
-    if (is_control(rest.substr(0, length)))
-      return wrong("a text has no control characters");
-    rest.remove_prefix(length);
-  }
+  if (!is_plain_text(value))
+    return wrong("a text is UTF-8 without control characters");
   return {};
 }
 

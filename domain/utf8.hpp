@@ -41,4 +41,15 @@ constexpr bool is_control(std::string_view sequence) noexcept {
   return sequence.size() == 2 && first == 0xc2 && static_cast<unsigned char>(sequence[1]) < 0xa0;
 }
 
+/// Whether all of `text` is well-formed and none of it a control.
+constexpr bool is_plain_text(std::string_view text) noexcept {
+  while (!text.empty()) {
+    const auto length = utf8_sequence(text);
+    if (length == 0 || is_control(text.substr(0, length)))
+      return false;
+    text.remove_prefix(length);
+  }
+  return true;
+}
+
 } // namespace skyengine

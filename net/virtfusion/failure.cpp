@@ -136,7 +136,24 @@ bool is_control(std::string_view sequence) noexcept {
   return sequence.size() == 2 && first == 0xC2 && static_cast<unsigned char>(sequence[1]) < 0xA0;
 }
 
-call_failure::kind kind_of(operation op, unsigned status, std::string_view body) noexcept {
+/// What VirtFusion itself says in its JSON; empty for the page of a proxy.
+std::string said_in(std::string_view body) {
+  std::string text;
+  boost::system::error_code unreadable;
+  const auto document = json::parse(body, unreadable);
+  if (unreadable || !document.is_object())
+    return text;
+  for (const auto* const key : {"errors", "msg", "message", "error"}) {
+    if (const auto* const found = document.get_object().if_contains(key))
+      collect(*found, text);
+    if (!text.empty())
+      break;
+  }
+  return text;
+}
+
+/// `said`: VirtFusion's own words. A proxy's page may well speak of a server that was not found.
+call_failure::kind kind_of(operation op, unsigned status, std::string_view said) noexcept {
   using kind = call_failure::kind;
   switch (status) {
   case 401:
@@ -146,9 +163,9 @@ call_failure::kind kind_of(operation op, unsigned status, std::string_view body)
   case 404:
     // Laravel's own 404 (a wrong path, a proxy) looks much the same and says nothing about the server.
     if (op == operation::find_user)
-      return contains_ignoring_case(body, "ext_relation_id not found") ? kind::not_found_user
+      return contains_ignoring_case(said, "ext_relation_id not found") ? kind::not_found_user
                                                                        : kind::rejected;
-    return contains_ignoring_case(body, "server not found") ? kind::not_found_server : kind::rejected;
+    return contains_ignoring_case(said, "server not found") ? kind::not_found_server : kind::rejected;
   case 409:
     return kind::conflict;
   case 423:
@@ -250,25 +267,19 @@ void throw_exception_from_error(const no_answer& e, const boost::source_location
 std::optional<call_failure> failure_of(operation op, const answer& given) {
   if (given.is_success())
     return std::nullopt;
-  return call_failure{kind_of(op, given.status, given.body), given.status, text_of(given.body),
+  const auto said = said_in(given.body);
+  return call_failure{kind_of(op, given.status, said), given.status,
+                      cleaned(said.empty() ? std::string_view{given.body}.substr(0, max_collected) : said),
                       given.retry_after};
 }
 
 std::string text_of(std::string_view body) {
-  boost::system::error_code unreadable;
-  const auto document = json::parse(body, unreadable);
-  if (!unreadable && document.is_object()) {
-    for (const auto* const key : {"errors", "msg", "message", "error"}) {
-      const auto* const found = document.get_object().if_contains(key);
-      if (found == nullptr)
-        continue;
-      std::string text;
-      collect(*found, text);
-      if (!text.empty())
-        return cleaned(text);
-    }
-  }
-  return cleaned(body.substr(0, max_collected));
+  const auto said = said_in(body);
+  return cleaned(said.empty() ? body.substr(0, max_collected) : said);
+}
+
+std::string words_of(std::string_view body) {
+  return cleaned(said_in(body));
 }
 
 std::string cleaned(std::string_view text, std::size_t limit) {

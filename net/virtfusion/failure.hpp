@@ -83,6 +83,9 @@ std::optional<call_failure> failure_of(operation op, const answer& given);
 /// body, cleaned.
 std::string text_of(std::string_view body);
 
+/// The same without the body as last resort: VirtFusion's own words, or empty.
+std::string words_of(std::string_view body);
+
 /// `text` in one line of at most `limit` characters: valid UTF-8, no control characters, values of passwords
 /// and tokens replaced by `***`.
 std::string cleaned(std::string_view text, std::size_t limit = 500);

@@ -504,7 +504,7 @@ result<queue_item> read_queue_item(const answer& given) {
   item.has_failed = flag_at(*data, {"failed"}).value_or(false);
   item.progress = std::clamp<std::int64_t>(integer_at(*data, {"progress"}).value_or(0), 0, 100);
   if (const auto* errors = find(*data, {"errors"}))
-    item.errors = text_of(json::serialize(json::object{{"errors", *errors}}));
+    item.errors = words_of(json::serialize(json::object{{"errors", *errors}}));
   return item;
 }
 

@@ -16,9 +16,7 @@ struct wait_on_the_wire {
       : target(original), seconds(original ? original->count() : std::int64_t{-1}) {}
   wait_on_the_wire(const wait_on_the_wire&) = delete;
   wait_on_the_wire& operator=(const wait_on_the_wire&) = delete;
-  ~wait_on_the_wire() {
-    target = seconds < 0 ? std::nullopt : std::optional{std::chrono::seconds{seconds}};
-  }
+  ~wait_on_the_wire() { target = seconds < 0 ? std::nullopt : std::optional{std::chrono::seconds{seconds}}; }
 
   std::optional<std::chrono::seconds>& target;
   std::int64_t seconds;
