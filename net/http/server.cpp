@@ -38,6 +38,7 @@ constexpr auto tuple = asio::as_tuple(asio::deferred);
 /// How long, and how much, a connection that we close is still read: closing with bytes unread makes the
 /// kernel send a reset, which may overtake our answer.
 constexpr milliseconds linger_time{2'000};
+constexpr milliseconds linger_time_of_a_stop{200};
 constexpr std::size_t linger_bytes = 1024 * 1024;
 /// A body up to this is copied behind its header, a larger one is a buffer of its own in the same write.
 constexpr std::size_t joined_body_bytes = 16 * 1024;
@@ -569,7 +570,7 @@ private:
   }
 
   void say_goodbye() noexcept {
-    expect_by(phase::lingering, linger_time);
+    expect_by(phase::lingering, owner_->is_stopping ? linger_time_of_a_stop : linger_time);
     error_code ignored;
     socket().shutdown(tcp::socket::shutdown_send, ignored);
   }
@@ -577,7 +578,7 @@ private:
   /// Closes so that the peer can read the answer to the end, although it may still be sending.
   asio::awaitable<void> linger() {
     if constexpr (is_tls) {
-      expect_by(phase::lingering, linger_time);
+      expect_by(phase::lingering, owner_->is_stopping ? linger_time_of_a_stop : linger_time);
       co_await stream_.async_shutdown(tuple);
     }
     say_goodbye();
@@ -795,6 +796,9 @@ asio::awaitable<void> server::stop(milliseconds grace) {
       break;
     case phase::streaming:
       one.wake_stream();
+      break;
+    case phase::lingering:
+      one.deadline = std::min(one.deadline, steady::now() + linger_time_of_a_stop);
       break;
     default:
       break;
