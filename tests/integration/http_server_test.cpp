@@ -19,6 +19,7 @@ namespace skyengine::net::http {
 namespace {
 
 using namespace std::chrono_literals;
+using namespace std::string_literals;
 using test::raw_connection;
 
 constexpr auto tuple = asio::as_tuple(asio::deferred);
@@ -421,7 +422,7 @@ INSTANTIATE_TEST_SUITE_P(
     framing_case{"folded_header", "GET / HTTP/1.1\r\nHost: a\r\nX: y\r\n z\r\n\r\n", 400},
     framing_case{"folded_with_tab", "GET / HTTP/1.1\r\nHost: a\r\nX: y\r\n\tz\r\n\r\n", 400},
     framing_case{"space_before_the_first_header", "GET / HTTP/1.1\r\n Host: a\r\n\r\n", 400},
-    framing_case{"nul_in_a_header", std::string("GET / HTTP/1.1\r\nHost: a\r\nX: \0\r\n\r\n", 35), 400},
+    framing_case{"nul_in_a_header", "GET / HTTP/1.1\r\nHost: a\r\nX: \0\r\n\r\n"s, 400},
     framing_case{"no_host", "GET / HTTP/1.1\r\n\r\n", 400},
     framing_case{"two_hosts", "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400},
     framing_case{"host_with_comma", "GET / HTTP/1.1\r\nHost: a, b\r\n\r\n", 400},
@@ -435,7 +436,7 @@ INSTANTIATE_TEST_SUITE_P(
     framing_case{"version_1_2", "GET / HTTP/1.2\r\nHost: a\r\n\r\n", 400},
     framing_case{"version_0_9", "GET /\r\n\r\n", 400},
     framing_case{"two_empty_lines_first", "\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", 400},
-    framing_case{"tls_on_a_plain_port", std::string("\x16\x03\x01\x00\xf8\x01\x00\x00\xf4\x03\x03", 11), 400},
+    framing_case{"tls_on_a_plain_port", "\x16\x03\x01\x00\xf8\x01\x00\x00\xf4\x03\x03"s, 400},
     framing_case{"body_too_large", post("Content-Length: 1001\r\n", ""), 413},
     framing_case{"length_of_64_bits", post("Content-Length: 18446744073709551615\r\n", ""), 413},
     framing_case{"chunk_too_large", post(chunked, "3e9\r\n"), 413},
