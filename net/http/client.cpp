@@ -1,5 +1,6 @@
 #include "net/http/client.hpp"
 
+#include "net/http/chunks.hpp"
 #include "net/http/text.hpp"
 
 #include <boost/asio/as_tuple.hpp>
@@ -458,7 +459,8 @@ struct client::implementation : std::enable_shared_from_this<client::implementat
       parser->body_limit(max_response_bytes);
       while (!parser->is_done()) {
         error_code ec;
-        if (over->input.size() != 0) {
+        const auto least = parser->is_header_done() && parser->chunked() ? smallest_end_of_chunks : 1;
+        if (over->input.size() >= least) {
           over->input.consume(parser->put(over->input.data(), ec));
           if (ec && ec != beast::http::error::need_more)
             co_return exchange_failure{kind::unreadable, "the answer is not readable: " + ec.message()};

@@ -1,5 +1,6 @@
 #include "net/http/request_reader.hpp"
 
+#include "net/http/chunks.hpp"
 #include "net/http/text.hpp"
 
 #include <boost/asio/buffer.hpp>
@@ -215,7 +216,11 @@ request_reader::step request_reader::feed(std::string_view bytes) {
   if (header_done_)
     return feed_body(bytes);
   // RFC 9112, 2.2: one empty line before a request is a habit of old clients.
-  if (scanned_ == 0 && !empty_line_seen_ && bytes.starts_with("\r\n")) {
+  if (scanned_ == 0 && !empty_line_seen_ && bytes.starts_with('\r')) {
+    if (bytes.size() == 1)
+      return {0, progress::need_more};
+    if (bytes[1] != '\n')
+      return refuse(errc::malformed_request, "the request begins with a bare CR");
     empty_line_seen_ = true;
     auto rest = feed(bytes.substr(2));
     rest.consumed += 2;
@@ -254,7 +259,7 @@ request_reader::step request_reader::feed_header(std::string_view bytes) {
 }
 
 request_reader::step request_reader::feed_body(std::string_view bytes) {
-  if (bytes.empty())
+  if (bytes.empty() || (parser_->chunked() && bytes.size() < smallest_end_of_chunks))
     return {0, progress::need_more};
   error_code ec;
   const auto consumed = parser_->put(boost::asio::buffer(bytes.data(), bytes.size()), ec);

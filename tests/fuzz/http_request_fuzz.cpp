@@ -71,6 +71,14 @@ reading read_all(std::string_view bytes, std::size_t piece) {
   }
 }
 
+/// A refusal may come with the next read only, and the limit of trailers bounds memory, not their exact
+/// length: readings may end at different points, but never see different requests.
+bool agree(const reading& a, const reading& b) {
+  const auto common = static_cast<std::ptrdiff_t>(std::min(a.requests.size(), b.requests.size()));
+  return std::equal(a.requests.begin(), a.requests.begin() + common, b.requests.begin()) &&
+         (a.is_refused || b.is_refused || a.requests.size() == b.requests.size());
+}
+
 } // namespace
 
 /// However the bytes are cut into reads, they are the same requests.
@@ -79,10 +87,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto one_by_one = read_all(bytes, 1);
   const auto in_pieces = read_all(bytes, 7);
   const auto at_once = read_all(bytes, std::max<std::size_t>(size, 1));
-  if (one_by_one.requests != in_pieces.requests || one_by_one.is_refused != in_pieces.is_refused)
-    std::abort();
-  // Trailers and chunk lines that are read in one go may be longer than the limit, which bounds memory only.
-  if (!one_by_one.is_refused && one_by_one.requests != at_once.requests)
+  if (!agree(one_by_one, in_pieces) || !agree(one_by_one, at_once))
     std::abort();
   return 0;
 }

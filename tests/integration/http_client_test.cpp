@@ -167,6 +167,25 @@ TEST_F(HttpClient, ReadsABodyInChunks) {
   EXPECT_EQ(connections_left_, 1U);
 }
 
+TEST_F(HttpClient, ReadsAnAnswerThatComesByteByByte) {
+  const std::string bytes = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+  scripted_peer peer{loop_, [&](peer_connection& connection) {
+                       return [](peer_connection& to, const std::string& all) -> asio::awaitable<void> {
+                         co_await to.read_request();
+                         // A turn of the loop between two bytes lets the client read them one by one.
+                         for (const char c : all) {
+                           co_await to.send(std::string(1, c));
+                           asio::steady_timer turn{co_await asio::this_coro::executor, 1ms};
+                           co_await turn.async_wait(tuple);
+                         }
+                       }(connection, bytes);
+                     }};
+  client http{loop_.get_executor(), {.origin = peer.origin()}};
+  const auto answer = send(http);
+  ASSERT_TRUE(answer) << answer.error().detail;
+  EXPECT_EQ(answer->body, "");
+}
+
 TEST_F(HttpClient, ReadsABodyThatEndsWithTheConnection) {
   const auto answer = get_from(answers("HTTP/1.1 200 OK\r\n\r\nhello"));
   ASSERT_TRUE(answer);
