@@ -1,5 +1,6 @@
 #include "db/database.hpp"
 
+#include "db/back_off.hpp"
 #include "db/connection.hpp"
 #include "db/sqlstate.hpp"
 #include "domain/log.hpp"
@@ -15,7 +16,6 @@
 #include <charconv>
 #include <deque>
 #include <list>
-#include <random>
 
 namespace skyengine::db {
 
@@ -25,6 +25,8 @@ using namespace std::chrono_literals;
 using detail::answer;
 using detail::connection;
 using detail::fault;
+using detail::jittered;
+using detail::pause;
 using detail::pending;
 using detail::pending_ptr;
 using steady = std::chrono::steady_clock;
@@ -35,9 +37,6 @@ constexpr std::size_t pipeline_depth = 64;
 constexpr int max_repeats = 5;
 constexpr auto repeat_pause = 10ms;
 constexpr auto first_reconnect_pause = 50ms;
-constexpr auto longest_reconnect_pause = 5s;
-/// A connection that lived this long was a good one: its successor is tried without a pause.
-constexpr auto good_life = 5s;
 constexpr auto first_decision_pause = 20ms;
 constexpr auto longest_decision_pause = 500ms;
 
@@ -58,22 +57,6 @@ constexpr statement find_last_checkpoint{"last_checkpoint", R"sql(
     FROM pg_control_checkpoint())sql"};
 
 const std::vector<parameter> no_parameters;
-
-std::mt19937_64& randomness() {
-  static std::mt19937_64 generator{std::random_device{}()};
-  return generator;
-}
-
-/// Between half of `longest` and `longest`.
-steady::duration jittered(steady::duration longest) {
-  std::uniform_int_distribution<steady::rep> spread{longest.count() / 2, longest.count()};
-  return steady::duration{spread(randomness())};
-}
-
-asio::awaitable<void> pause(steady::duration span) {
-  asio::steady_timer timer{co_await asio::this_coro::executor, span};
-  co_await timer.async_wait(asio::use_awaitable);
-}
 
 /// Before the n-th repeat of what conflicting work prevented.
 asio::awaitable<void> pause_before_repeat(int n) {
@@ -252,28 +235,24 @@ struct database::implementation : std::enable_shared_from_this<implementation> {
   }
 
   static asio::awaitable<void> keep(std::shared_ptr<implementation> self, slot& at) {
-    auto longest_pause = steady::duration{0};
+    detail::reconnect_pauses pauses;
     std::string last_reason;
+    boost::system::error_code ignored;
     while (!self->is_closing) {
       if (at.link) {
         const auto since = steady::now();
-        boost::system::error_code ignored;
         at.wake.expires_at(steady::time_point::max());
         co_await at.wake.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
-        if (steady::now() - since > good_life)
-          longest_pause = steady::duration{0};
+        pauses.ended_after(steady::now() - since);
         last_reason.clear();
         continue;
       }
-      if (longest_pause > steady::duration{0}) {
-        boost::system::error_code ignored;
-        at.wake.expires_after(jittered(longest_pause));
+      if (const auto longest = pauses.next(); longest.count() > 0) {
+        at.wake.expires_after(jittered(longest));
         co_await at.wake.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
         if (self->is_closing)
           break;
       }
-      longest_pause =
-        std::clamp<steady::duration>(longest_pause * 2, first_reconnect_pause, longest_reconnect_pause);
       const auto opened = co_await self->open(at);
       if (!opened && !self->is_closing && opened.error().detail != last_reason) {
         last_reason = opened.error().detail;

@@ -47,6 +47,7 @@ constexpr auto longest_start = 300s;
 constexpr auto longest_stop = 60s;
 /// Server processes whose postmaster was killed notice it within moments.
 constexpr auto longest_wait_for_orphans = 30s;
+constexpr auto longest_death = 2s;
 constexpr std::uintmax_t largest_log = 1U << 20U;
 
 error refused(std::string detail) {
@@ -190,7 +191,9 @@ error command_failure(const std::string& doing, const fs::path& folder, std::str
     return refused(doing + " in " + folder.string() + " failed: no space is left on its disk.");
   if (output.find("Permission denied") != std::string_view::npos)
     return refused(doing + " in " + folder.string() + " failed: permission denied.");
-  return refused(doing + " in " + folder.string() + " failed: " + last_line(output));
+  const auto fatal = output.rfind("FATAL:");
+  const auto end = fatal == std::string_view::npos ? fatal : output.find('\n', fatal);
+  return refused(doing + " in " + folder.string() + " failed: " + last_line(output.substr(0, end)));
 }
 
 std::string read_text(const fs::path& path) {
@@ -525,10 +528,6 @@ struct private_postgres::implementation {
       if (!wait_for_end(orphan, deadline))
         return refused("A process (" + std::to_string(orphan) + ") of an earlier PostgreSQL still works in " +
                        folder.string() + ".");
-    // Now a process id in it can only be a stranger's, by which PostgreSQL would be misled.
-    const auto path = database / "postmaster.pid";
-    if (const auto stale = read_pid_file(path); stale && kill(stale->pid, 0) == 0)
-      unlink(path.c_str());
     return {};
   }
 
@@ -537,6 +536,10 @@ struct private_postgres::implementation {
       return alone;
     if (auto ready = choose_socket_folder(); !ready)
       return ready;
+    // What a killed one left names a process id that may be a stranger's by now, which PostgreSQL would take
+    // for its own kind.
+    unlink((database / "postmaster.pid").c_str());
+    unlink((socket_folder.string() + std::string{socket_name} + ".lock").c_str());
     if (auto written = write_settings(); !written)
       return written;
     const auto log_file = folder / "postgres.log";
@@ -561,24 +564,33 @@ struct private_postgres::implementation {
     if (!found)
       return found.error();
     programs = *found;
-    if (!*running) {
-      if (version == 0)
-        if (auto made = make_database(); !made)
-          return made;
-      if (auto launched = launch(); !launched)
-        return launched;
-      running = find_running();
-      if (!running)
-        return running.error();
-      if (!*running)
-        return refused("PostgreSQL ended right after its start in " + folder.string() +
-                       "; see postgres.log there.");
+    if (*running) {
+      use(**running);
+      auto answered = ensure_database();
+      // One that was just killed looks alive for a moment.
+      if (answered || !wait_for_end(pid, std::chrono::steady_clock::now() + longest_death))
+        return answered;
     }
-    pid = (*running)->pid;
-    socket_folder = (*running)->socket_folder;
+    if (version == 0)
+      if (auto made = make_database(); !made)
+        return made;
+    if (auto launched = launch(); !launched)
+      return launched;
+    running = find_running();
+    if (!running)
+      return running.error();
+    if (!*running)
+      return refused("PostgreSQL ended right after its start in " + folder.string() +
+                     "; see postgres.log there.");
+    use(**running);
+    return ensure_database();
+  }
+
+  void use(const pid_file& running) {
+    pid = running.pid;
+    socket_folder = running.socket_folder;
     url = std::string{"postgresql://"} + role + '@' + percent_encoded(socket_folder.string()) + '/' +
           database_name;
-    return ensure_database();
   }
 
   result<> ensure_database() const {

@@ -68,14 +68,6 @@ test_database::test_database(std::span<const db::migration> migrations) : name_(
   apply_migrations(url_, migrations);
 }
 
-test_database::~test_database() {
-  try {
-    run_sql(url_of("postgres"), "DROP DATABASE IF EXISTS " + name_ + " WITH (FORCE)");
-  } catch (const std::runtime_error&) {
-    // A test that ended PostgreSQL leaves nothing to drop.
-  }
-}
-
 db::database_options test_database::options() const {
   db::database_options options;
   options.url = url_;

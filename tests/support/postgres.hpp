@@ -14,15 +14,13 @@ namespace skyengine::test {
 /// the process ends in whatever way.
 db::private_postgres& postgres();
 
-/// A database of its own with all migrations applied, made from a template; dropped with this object.
+/// A database of its own with all migrations applied, made from a template. It goes with the PostgreSQL: to
+/// drop it would cost more than the test.
 class test_database {
 public:
   test_database();
   /// One with `migrations` instead of the program's own.
   explicit test_database(std::span<const db::migration> migrations);
-  ~test_database();
-  test_database(const test_database&) = delete;
-  test_database& operator=(const test_database&) = delete;
 
   const std::string& url() const noexcept { return url_; }
   const std::string& name() const noexcept { return name_; }
