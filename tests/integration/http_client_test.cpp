@@ -418,11 +418,11 @@ TEST_F(HttpClient, ClosesWhatIsIdleForTooLong) {
 
 TEST_F(HttpClient, NoticesThatAnIdleConnectionWasClosed) {
   scripted_peer peer{loop_, answers(hello)};
-  client http{loop_.get_executor(), {.origin = peer.origin(), .max_idle = 200ms}};
+  client http{loop_.get_executor(), {.origin = peer.origin(), .max_idle = 20s}};
   const auto begin = std::chrono::steady_clock::now();
   ASSERT_TRUE(send(http));
   EXPECT_TRUE(eventually([&] { return http.connections() == 0; }));
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, 200ms);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 15s);
 }
 
 TEST_F(HttpClient, KeepsOnlySoManyIdle) {
@@ -456,9 +456,9 @@ TEST_F(HttpClient, HoldsItsNumberOfConnections) {
 TEST_F(HttpClient, WaitsForAConnectionOnlyItsTime) {
   scripted_peer peer{loop_, wait_for_the_end};
   client http{loop_.get_executor(), {.origin = peer.origin(), .max_connections = 1}};
-  const auto first = start(http, {.target = "/", .timeout = 200ms});
+  const auto first = start(http, {.target = "/", .timeout = 500ms});
   const auto second = start(http, {.target = "/", .timeout = 20ms});
-  const auto third = start(http, {.target = "/", .timeout = 400ms});
+  const auto third = start(http, {.target = "/", .timeout = 1'000ms});
   ASSERT_TRUE(eventually([&] { return second->result.has_value(); }));
   EXPECT_EQ(second->result->error().what, kind::not_sent);
   EXPECT_FALSE(first->result);

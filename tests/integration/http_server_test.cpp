@@ -526,7 +526,7 @@ TEST_F(HttpServer, ClosesIdleConnectionsSilently) {
 }
 
 TEST_F(HttpServer, AHandlerMayTakeLongerThanTheTimeOuts) {
-  listen({.header_timeout = 20ms, .body_timeout = 20ms, .idle_timeout = 20ms, .write_timeout = 20ms});
+  listen({.header_timeout = 60ms, .body_timeout = 60ms, .idle_timeout = 60ms, .write_timeout = 60ms});
   const auto answer = test::ask(loop_, endpoint_, "GET", "/slow");
   ASSERT_TRUE(answer);
   EXPECT_EQ(answer->status, 200U);
