@@ -31,6 +31,11 @@ public:
     return std::max(full_at + interval_ * (count - 1) - depth_ - now, duration::zero());
   }
 
+  /// How many could be taken at once now. @pre the rate is not 0
+  constexpr std::int64_t available(time_point now) const noexcept {
+    return (depth_ + interval_ - (std::max(full_at_, now) - now)) / interval_;
+  }
+
 private:
   duration interval_;
   duration depth_;

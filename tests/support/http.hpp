@@ -1,5 +1,7 @@
 #pragma once
 
+#include "tests/support/loop.hpp"
+
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/buffer.hpp>
@@ -16,9 +18,7 @@
 #include <boost/beast/http/string_body.hpp>
 
 #include <array>
-#include <chrono>
 #include <cstddef>
-#include <exception>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -31,55 +31,7 @@
 /// Both ends of HTTP as tests need them: bytes in full control, on a loop that the test itself turns.
 namespace skyengine::test {
 
-namespace asio = boost::asio;
 using asio::ip::tcp;
-
-/// A broken test ends after this; a good one never waits so long.
-inline constexpr std::chrono::seconds patience{20};
-
-/// Turns `loop` until `holds`. False when it does not within `patience`.
-inline bool run_until(asio::io_context& loop, const std::function<bool()>& holds) {
-  const auto limit = std::chrono::steady_clock::now() + patience;
-  while (!holds()) {
-    if (std::chrono::steady_clock::now() >= limit)
-      return false;
-    loop.restart();
-    // Returns at once when there is nothing to do at all, hence the look at the clock.
-    loop.run_one_for(std::chrono::milliseconds{20});
-  }
-  return true;
-}
-
-/// Turns `loop` until `task` has ended; its value, or its exception.
-template <class T>
-T run(asio::io_context& loop, asio::awaitable<T> task) {
-  std::optional<T> value;
-  std::exception_ptr bug;
-  bool is_done = false;
-  asio::co_spawn(loop, std::move(task), [&](std::exception_ptr thrown, T result) {
-    bug = thrown;
-    value.emplace(std::move(result));
-    is_done = true;
-  });
-  if (!run_until(loop, [&] { return is_done; }))
-    throw std::runtime_error("the task did not end");
-  if (bug)
-    std::rethrow_exception(bug);
-  return std::move(*value);
-}
-
-inline void run(asio::io_context& loop, asio::awaitable<void> task) {
-  std::exception_ptr bug;
-  bool is_done = false;
-  asio::co_spawn(loop, std::move(task), [&](std::exception_ptr thrown) {
-    bug = thrown;
-    is_done = true;
-  });
-  if (!run_until(loop, [&] { return is_done; }))
-    throw std::runtime_error("the task did not end");
-  if (bug)
-    std::rethrow_exception(bug);
-}
 
 /// An answer as a client reads it.
 struct http_answer {

@@ -59,17 +59,18 @@ inline void run(asio::io_context& loop, asio::awaitable<void> task) {
     std::rethrow_exception(thrown);
 }
 
-/// Runs `loop` until `condition` holds; false after `patience`. The condition is looked at after every
-/// handler.
+/// Runs `loop` until `condition` holds; false after `patience`. The condition may also come from outside of
+/// the loop.
 template <class Condition>
 bool run_until(asio::io_context& loop, Condition condition) {
   const auto deadline = std::chrono::steady_clock::now() + patience;
-  // Something must stay to be waited for, or the loop would end before the condition holds.
-  const auto work = asio::make_work_guard(loop);
-  loop.restart();
-  while (!condition())
-    if (loop.run_one_until(deadline) == 0)
-      return condition();
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() >= deadline)
+      return false;
+    loop.restart();
+    // Returns at once when there is nothing to do at all, hence the look at the clock.
+    loop.run_one_for(std::chrono::milliseconds{20});
+  }
   return true;
 }
 

@@ -1,0 +1,377 @@
+#include "net/api/commands.hpp"
+
+#include "domain/api_key.hpp"
+#include "domain/hostname.hpp"
+#include "domain/names.hpp"
+#include "domain/ssh_key.hpp"
+#include "net/api/cursor.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <functional>
+
+namespace skyengine::net::api {
+
+namespace {
+
+namespace json = boost::json;
+using enum presence;
+
+constexpr std::size_t most_ssh_keys = 20;
+constexpr std::size_t most_os_templates = 200;
+constexpr std::size_t idempotency_key_max = 255;
+constexpr std::size_t email_max = 254;
+constexpr std::size_t place_name_max = 64;
+// A price of 10⁹ units is a slip of the pen.
+constexpr money most_price{999'999'999'999'999};
+
+bool is_alphanumeric(char c) noexcept {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+result<> check_email(std::string_view text) {
+  if (const auto plain = check_text(text); !plain)
+    return plain;
+  const auto at = text.find('@');
+  const auto is_plausible = text.size() <= email_max && at != std::string_view::npos && at > 0 &&
+                            at + 1 < text.size() && text.find('@', at + 1) == std::string_view::npos &&
+                            text.find_first_of(" \"<>,;") == std::string_view::npos;
+  if (!is_plausible)
+    return error{errc::invalid_request, "is no e-mail address"};
+  return {};
+}
+
+result<> check_locale(std::string_view text) {
+  const auto fits = [](char c) { return is_alphanumeric(c) || c == '-'; };
+  if (text.size() < 2 || text.size() > 35 || !std::all_of(text.begin(), text.end(), fits) ||
+      text.front() == '-' || text.back() == '-')
+    return error{errc::invalid_request, "is no language tag such as \"en\" or \"pt-BR\""};
+  return {};
+}
+
+result<> check_timezone(std::string_view text) {
+  const auto fits = [](char c) { return is_alphanumeric(c) || c == '/' || c == '_' || c == '-' || c == '+'; };
+  if (text.empty() || text.size() > place_name_max || !std::all_of(text.begin(), text.end(), fits))
+    return error{errc::invalid_request, "is no time zone such as \"Europe/Berlin\""};
+  return {};
+}
+
+std::optional<plan_id> read_plan_id(field_reader& fields, const json::object& body, strictness how) {
+  if (const auto* given = body.if_contains("planId");
+      how == strictness::lenient && given != nullptr && given->is_int64()) {
+    if (const auto number = fields.integer("planId", required, 0))
+      return plan_id{std::to_string(*number)};
+    return std::nullopt;
+  }
+  if (auto text = fields.text("planId", required, check_short_name))
+    return plan_id{std::move(*text)};
+  return std::nullopt;
+}
+
+std::vector<std::string> read_ssh_keys(field_reader& fields) {
+  std::vector<std::string> lines;
+  const auto* given = fields.array("sshKeys", optional, most_ssh_keys);
+  if (given == nullptr)
+    return lines;
+  for (std::size_t i = 0; i < given->size(); ++i) {
+    const auto& item = (*given)[i];
+    const auto name = "sshKeys[" + std::to_string(i) + "]";
+    if (!item.is_string()) {
+      fields.fault(name, "is not a string");
+      continue;
+    }
+    const auto key = parse_ssh_key(item.get_string());
+    if (!key) {
+      fields.fault(name, key.error().detail);
+      continue;
+    }
+    auto line = to_string(*key);
+    if (std::find(lines.begin(), lines.end(), line) == lines.end())
+      lines.push_back(std::move(line));
+  }
+  return lines;
+}
+
+std::map<std::string, std::string> read_labels(field_reader& fields) {
+  std::map<std::string, std::string> labels;
+  const auto* given = fields.object("labels", optional);
+  if (given == nullptr)
+    return labels;
+  if (given->size() > labels_max) {
+    fields.fault("labels", "has more than " + std::to_string(labels_max) + " labels");
+    return labels;
+  }
+  for (const auto& member : *given) {
+    const std::string name{std::string_view{member.key()}};
+    if (const auto checked = check_label_name(name); !checked)
+      fields.fault("labels." + name, checked.error().detail);
+    else if (!member.value().is_string())
+      fields.fault("labels." + name, "is not a string");
+    else if (const auto text = check_label_value(member.value().get_string()); !text)
+      fields.fault("labels." + name, text.error().detail);
+    else
+      labels.emplace(name, std::string_view{member.value().get_string()});
+  }
+  return labels;
+}
+
+/// One parameter of a query: nullptr when it is absent; a repeated one is a fault.
+const std::string*
+find_parameter(const query_parameters& query, std::string_view name, std::vector<field_error>& faults) {
+  const std::string* found = nullptr;
+  for (const auto& each : query) {
+    if (each.name != name)
+      continue;
+    if (found != nullptr) {
+      faults.push_back({std::string{name}, "is given twice"});
+      return nullptr;
+    }
+    found = &each.value;
+  }
+  return found;
+}
+
+void refuse_others(const query_parameters& query,
+                   std::initializer_list<std::string_view> known,
+                   std::vector<field_error>& faults) {
+  for (const auto& each : query)
+    if (std::find(known.begin(), known.end(), each.name) == known.end())
+      faults.push_back({each.name, "is unknown"});
+}
+
+page_request
+read_page(std::string_view list, const query_parameters& query, std::vector<field_error>& faults) {
+  page_request page;
+  if (const auto* limit = find_parameter(query, "limit", faults)) {
+    const auto number = parse_id(*limit);
+    if (!number || *number > page_request::most)
+      faults.push_back({"limit", "is not an integer from 1 to " + std::to_string(page_request::most)});
+    else
+      page.limit = static_cast<int>(*number);
+  }
+  if (const auto* cursor = find_parameter(query, "cursor", faults)) {
+    if (auto key = read_cursor(list, *cursor))
+      page.after = std::move(*key);
+    else
+      faults.push_back({"cursor", "is none that this list gave"});
+  }
+  return page;
+}
+
+error unreadable(std::vector<field_error> faults) {
+  auto detail = "query parameter " + faults.front().field + ": " + faults.front().reason;
+  return {errc::malformed_request, std::move(detail), std::move(faults)};
+}
+
+std::vector<server_state> read_states(const std::string& text, std::vector<field_error>& faults) {
+  std::vector<server_state> states;
+  std::string_view rest{text};
+  for (;;) {
+    const auto comma = rest.find(',');
+    if (const auto state = parse_server_state(rest.substr(0, comma)))
+      states.push_back(*state);
+    else {
+      faults.push_back({"state", "is no list of states of servers"});
+      return states;
+    }
+    if (comma == std::string_view::npos)
+      return states;
+    rest.remove_prefix(comma + 1);
+  }
+}
+
+} // namespace
+
+order_draft parse_order(const json::object& body, strictness how, field_faults& faults) {
+  field_reader fields{body, faults, how};
+  order_draft order;
+  order.plan = read_plan_id(fields, body, how);
+  if (auto region = fields.text("region", required, check_short_name))
+    order.region = region_id{std::move(*region)};
+  order.hostname = fields.text("hostname", optional, check_hostname);
+  if (const auto id = fields.integer("osTemplateId", optional, 1))
+    order.os_template = os_template_id{*id};
+  order.ssh_keys = read_ssh_keys(fields);
+  order.ipv6 = fields.boolean("ipv6", optional);
+  order.is_dry_run = fields.boolean("dryRun", optional).value_or(false);
+  if (const auto id = fields.integer("userId", optional, 1))
+    order.user = user_id{*id};
+  order.labels = read_labels(fields);
+  order.external_reference = fields.text("externalReference", optional, check_text);
+  fields.finish();
+  return order;
+}
+
+plan parse_plan(std::string_view id, const json::object& body, field_faults& faults) {
+  plan wanted;
+  wanted.id = {std::string{id}};
+  field_reader fields{body, faults};
+  wanted.name = fields.text("name", required, check_text).value_or("");
+  if (const auto* price = fields.object("price", required)) {
+    field_reader parts{*price, faults, strictness::strict, "price."};
+    if (const auto amount = parts.text("amount", required)) {
+      if (const auto sum = parse_money(*amount, most_price))
+        wanted.terms.monthly_price = *sum;
+      else
+        parts.fault("amount", sum.error().detail);
+    }
+    if (const auto currency = parts.text("currency", required)) {
+      if (const auto code = parse_currency(*currency))
+        wanted.currency = *code;
+      else
+        parts.fault("currency", code.error().detail);
+    }
+    parts.finish();
+  }
+  wanted.package = {fields.integer("virtfusionPackageId", required, 1).value_or(0)};
+  wanted.terms.hours_per_month = static_cast<int>(
+    fields.integer("hoursPerMonth", optional, 1, 8'784).value_or(wanted.terms.hours_per_month));
+  if (const auto text = fields.text("basis", optional)) {
+    if (const auto basis = parse_billing_basis(*text))
+      wanted.terms.basis = *basis;
+    else
+      fields.fault("basis", "is neither allocated nor uptime");
+  }
+  if (const auto text = fields.text("granularity", optional)) {
+    if (const auto granularity = parse_billing_granularity(*text))
+      wanted.terms.granularity = *granularity;
+    else
+      fields.fault("granularity", "is neither second nor hour");
+  }
+  if (const auto* templates = fields.array("osTemplateIds", optional, most_os_templates))
+    for (std::size_t i = 0; i < templates->size(); ++i) {
+      const auto* number = (*templates)[i].if_int64();
+      if (number == nullptr || *number < 1)
+        fields.fault("osTemplateIds[" + std::to_string(i) + "]", "is not an id");
+      else
+        wanted.os_templates.push_back(*number);
+    }
+  wanted.ipv6 = fields.boolean("ipv6", optional).value_or(false);
+  wanted.active = fields.boolean("active", optional).value_or(true);
+  fields.finish();
+  return wanted;
+}
+
+region parse_region(std::string_view id, const json::object& body, field_faults& faults) {
+  region wanted;
+  wanted.id = {std::string{id}};
+  field_reader fields{body, faults};
+  wanted.name = fields.text("name", required, check_text).value_or("");
+  wanted.group = {fields.integer("virtfusionHypervisorGroupId", required, 1).value_or(0)};
+  wanted.active = fields.boolean("active", optional).value_or(true);
+  fields.finish();
+  return wanted;
+}
+
+user parse_user(user_id id, const json::object& body, field_faults& faults) {
+  user wanted;
+  wanted.id = id;
+  wanted.currency = {"USD"};
+  field_reader fields{body, faults};
+  wanted.name = fields.text("name", required, check_text).value_or("");
+  wanted.email = fields.text("email", required, check_email).value_or("");
+  if (const auto text = fields.text("currency", optional)) {
+    if (const auto code = parse_currency(*text))
+      wanted.currency = *code;
+    else
+      fields.fault("currency", code.error().detail);
+  }
+  wanted.tax_basis_points =
+    static_cast<int>(fields.integer("taxBasisPoints", optional, 0, 10'000).value_or(0));
+  wanted.locale = fields.text("locale", optional, check_locale).value_or(wanted.locale);
+  wanted.timezone = fields.text("timezone", optional, check_timezone).value_or(wanted.timezone);
+  fields.finish();
+  return wanted;
+}
+
+api_key_draft parse_api_key(const json::object& body, field_faults& faults) {
+  api_key_draft wanted;
+  field_reader fields{body, faults};
+  const auto user = fields.integer("userId", optional, 1);
+  const auto is_operator = fields.boolean("operator", optional).value_or(false);
+  if (user)
+    wanted.user = user_id{*user};
+  if (body.contains("userId") == is_operator)
+    fields.fault("userId", "either userId or operator: true says whose key it is");
+  const auto* scopes = fields.array("scopes", is_operator ? optional : required, known_scopes.size());
+  if (scopes != nullptr) {
+    for (std::size_t i = 0; i < scopes->size(); ++i) {
+      const auto* text = (*scopes)[i].if_string();
+      const auto is_known = text != nullptr && std::find(known_scopes.begin(), known_scopes.end(),
+                                                         std::string_view{*text}) != known_scopes.end();
+      if (!is_known)
+        fields.fault("scopes[" + std::to_string(i) + "]", "is no scope");
+      else if (std::find(wanted.scopes.begin(), wanted.scopes.end(), std::string_view{*text}) ==
+               wanted.scopes.end())
+        wanted.scopes.emplace_back(std::string_view{*text});
+    }
+  }
+  wanted.name = fields.text("name", required, check_text).value_or("");
+  fields.finish();
+  return wanted;
+}
+
+std::optional<std::int64_t> parse_id(std::string_view text) noexcept {
+  std::int64_t number = 0;
+  if (text.empty() || text.front() < '1' || text.front() > '9')
+    return std::nullopt;
+  const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (code != std::errc{} || end != text.data() + text.size())
+    return std::nullopt;
+  return number;
+}
+
+result<page_request> parse_page(std::string_view list, const query_parameters& query) {
+  std::vector<field_error> faults;
+  auto page = read_page(list, query, faults);
+  refuse_others(query, {"limit", "cursor"}, faults);
+  if (!faults.empty())
+    return unreadable(std::move(faults));
+  return page;
+}
+
+result<std::pair<page_request, std::optional<std::int64_t>>> parse_id_page(std::string_view list,
+                                                                           const query_parameters& query) {
+  auto page = parse_page(list, query);
+  if (!page)
+    return page.error();
+  std::optional<std::int64_t> after;
+  if (page->after) {
+    after = parse_id(*page->after);
+    if (!after)
+      return unreadable({{"cursor", "is none that this list gave"}});
+  }
+  return std::pair{std::move(*page), after};
+}
+
+result<server_query> parse_server_query(std::string_view list, const query_parameters& query) {
+  std::vector<field_error> faults;
+  server_query wanted;
+  wanted.page = read_page(list, query, faults);
+  if (const auto* states = find_parameter(query, "state", faults))
+    wanted.states = read_states(*states, faults);
+  if (const auto* label = find_parameter(query, "label", faults)) {
+    const auto colon = label->find(':');
+    if (colon == std::string::npos || !check_label_name(std::string_view{*label}.substr(0, colon)))
+      faults.push_back({"label", "is not name:value"});
+    else
+      wanted.label.emplace(label->substr(0, colon), label->substr(colon + 1));
+  }
+  if (const auto* reference = find_parameter(query, "externalReference", faults))
+    wanted.external_reference = *reference;
+  refuse_others(query, {"limit", "cursor", "state", "label", "externalReference"}, faults);
+  if (wanted.page.after && !parse_id(*wanted.page.after))
+    faults.push_back({"cursor", "is none that this list gave"});
+  if (!faults.empty())
+    return unreadable(std::move(faults));
+  return wanted;
+}
+
+result<> check_idempotency_key(std::string_view key) {
+  const auto is_printable = [](char c) { return c >= ' ' && c <= '~'; };
+  if (key.empty() || key.size() > idempotency_key_max || !std::all_of(key.begin(), key.end(), is_printable))
+    return error{errc::malformed_request, "Idempotency-Key is not 1 to 255 printable ASCII characters"};
+  return {};
+}
+
+} // namespace skyengine::net::api

@@ -1,0 +1,83 @@
+#pragma once
+
+#include "domain/catalogue.hpp"
+#include "domain/error.hpp"
+#include "domain/ids.hpp"
+#include "domain/server_lifecycle.hpp"
+#include "net/api/field_reader.hpp"
+#include "net/http/url.hpp"
+
+#include <boost/json/object.hpp>
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+/// From a request's texts to what is asked for, without knowing what exists: pure, and noting every fault.
+namespace skyengine::net::api {
+
+/// A create as far as its body alone tells. What is nullopt and needed is in the faults.
+struct order_draft {
+  std::optional<plan_id> plan;
+  std::optional<region_id> region;
+  std::optional<user_id> user;
+  std::optional<std::string> hostname;
+  std::optional<os_template_id> os_template;
+  std::vector<std::string> ssh_keys;
+  /// nullopt: as the plan says.
+  std::optional<bool> ipv6;
+  std::map<std::string, std::string> labels;
+  std::optional<std::string> external_reference;
+  bool is_dry_run = false;
+};
+/// Lenient: `planId` may be a number.
+order_draft parse_order(const boost::json::object& body, strictness how, field_faults& faults);
+
+plan parse_plan(std::string_view id, const boost::json::object& body, field_faults& faults);
+region parse_region(std::string_view id, const boost::json::object& body, field_faults& faults);
+user parse_user(user_id id, const boost::json::object& body, field_faults& faults);
+
+struct api_key_draft {
+  /// nullopt: the operator's.
+  std::optional<user_id> user;
+  std::vector<std::string> scopes;
+  std::string name;
+};
+api_key_draft parse_api_key(const boost::json::object& body, field_faults& faults);
+
+/// An id in a path: a positive integer in plain digits; nullopt for anything else, which names nothing.
+std::optional<std::int64_t> parse_id(std::string_view text) noexcept;
+
+/// Which part of a list is wanted.
+struct page_request {
+  static constexpr int most = 200;
+  int limit = 50;
+  /// The sort key of the last item of the page before.
+  std::optional<std::string> after;
+};
+
+struct server_query {
+  page_request page;
+  std::vector<server_state> states;
+  std::optional<std::pair<std::string, std::string>> label;
+  std::optional<std::string> external_reference;
+};
+
+using query_parameters = std::vector<http::query_parameter>;
+
+/// errc::malformed_request with every parameter that is unknown, made up or given twice. `list` is the name
+/// that the list's cursors carry.
+result<page_request> parse_page(std::string_view list, const query_parameters& query);
+/// The same for a list in order of numeric ids: the page, and the id that it begins behind.
+result<std::pair<page_request, std::optional<std::int64_t>>> parse_id_page(std::string_view list,
+                                                                           const query_parameters& query);
+result<server_query> parse_server_query(std::string_view list, const query_parameters& query);
+
+/// An `Idempotency-Key`: 1 to 255 printable ASCII characters. errc::malformed_request otherwise.
+result<> check_idempotency_key(std::string_view key);
+
+} // namespace skyengine::net::api

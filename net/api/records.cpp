@@ -1,0 +1,137 @@
+#include "net/api/records.hpp"
+
+#include "domain/money.hpp"
+
+namespace skyengine::net::api {
+
+void begin_server(json_writer& out, const server& one, record_form form) {
+  out.begin_object();
+  out.member("id", one.id);
+  out.member("userId", one.order.user);
+  out.member("planId", one.order.plan);
+  out.member("region", one.order.region);
+  out.member("hostname", one.effective_hostname());
+  out.member("state", to_string(one.state));
+  out.member("power", to_string(one.power));
+  out.key("virtfusionId");
+  if (one.virtfusion_id && form == record_form::old)
+    out.value(std::to_string(one.virtfusion_id->value));
+  else
+    out.value(one.virtfusion_id);
+  out.array("ipv4", one.ipv4);
+  out.array("ipv6", one.ipv6);
+  out.key("labels");
+  out.begin_object();
+  for (const auto& [name, value] : one.order.labels)
+    out.member(name, value);
+  out.end_object();
+  out.member("externalReference", one.order.external_reference);
+  out.member("osTemplateId", one.order.os_template);
+  out.member("actionId", one.action);
+  out.member("deleteRequested", one.delete_requested);
+  out.member("createdAt", one.created_at);
+  out.optional_member("activeAt", one.active_at);
+  out.optional_member("deletedAt", one.deleted_at);
+}
+
+void write(json_writer& out, const server& one) {
+  begin_server(out, one);
+  out.end_object();
+}
+
+void write(json_writer& out, const server_event& one) {
+  out.begin_object();
+  out.member("id", one.id);
+  out.member("at", one.at);
+  out.member("type", one.type);
+  out.key("from");
+  one.from ? out.value(to_string(*one.from)) : out.value(std::nullopt);
+  out.key("to");
+  one.to ? out.value(to_string(*one.to)) : out.value(std::nullopt);
+  out.member("actionId", one.action);
+  out.key("detail");
+  out.raw(one.detail);
+  out.end_object();
+}
+
+void write(json_writer& out, const action& one) {
+  out.begin_object();
+  out.member("id", one.id);
+  out.member("kind", to_string(one.kind));
+  out.member("serverId", one.server);
+  out.member("state", to_string(one.state));
+  out.member("step", to_string(one.step));
+  out.member("progress", progress_of(one.step));
+  out.key("error");
+  if (one.failure) {
+    out.begin_object();
+    out.member("code", to_string(one.failure->code));
+    out.member("detail", one.failure->detail);
+    out.end_object();
+  } else {
+    out.value(std::nullopt);
+  }
+  out.member("requestedBy", one.requested_by);
+  out.member("createdAt", one.created_at);
+  out.member("finishedAt", one.finished_at);
+  out.end_object();
+}
+
+void write(json_writer& out, const plan& one) {
+  out.begin_object();
+  out.member("id", one.id);
+  out.member("name", one.name);
+  out.key("price");
+  out.begin_object();
+  out.member("amount", to_string(one.terms.monthly_price));
+  out.member("currency", one.currency);
+  out.end_object();
+  out.member("virtfusionPackageId", one.package);
+  out.member("hoursPerMonth", one.terms.hours_per_month);
+  out.member("basis", to_string(one.terms.basis));
+  out.member("granularity", to_string(one.terms.granularity));
+  out.array("osTemplateIds", one.os_templates);
+  out.member("ipv6", one.ipv6);
+  out.member("active", one.active);
+  out.end_object();
+}
+
+void write(json_writer& out, const region& one) {
+  out.begin_object();
+  out.member("id", one.id);
+  out.member("name", one.name);
+  out.member("virtfusionHypervisorGroupId", one.group);
+  out.member("active", one.active);
+  out.end_object();
+}
+
+void write(json_writer& out, const user& one) {
+  out.begin_object();
+  out.member("id", one.id);
+  out.member("name", one.name);
+  out.member("email", one.email);
+  out.member("currency", one.currency);
+  out.member("taxBasisPoints", one.tax_basis_points);
+  out.member("locale", one.locale);
+  out.member("timezone", one.timezone);
+  out.member("virtfusionUserId", one.virtfusion_id);
+  out.end_object();
+}
+
+void write(json_writer& out, const api_key& one, const std::string& text) {
+  out.begin_object();
+  out.member("id", one.id);
+  if (!text.empty())
+    out.member("key", text);
+  out.member("name", one.name);
+  if (one.user)
+    out.member("userId", *one.user);
+  else
+    out.member("operator", true);
+  out.array("scopes", one.scopes);
+  out.member("createdAt", one.created_at);
+  out.optional_member("revokedAt", one.revoked_at);
+  out.end_object();
+}
+
+} // namespace skyengine::net::api

@@ -1,0 +1,36 @@
+#pragma once
+
+#include "domain/action.hpp"
+#include "domain/api_key.hpp"
+#include "domain/catalogue.hpp"
+#include "domain/server.hpp"
+#include "net/api/json_writer.hpp"
+
+#include <string>
+
+/// How the engine's records look in JSON.
+namespace skyengine::net::api {
+
+/// The old route's clients know `virtfusionId` as a text.
+enum class record_form : std::uint8_t { present, old };
+
+/// Without the closing brace, for those that add a member.
+void begin_server(json_writer& out, const server& one, record_form form = record_form::present);
+
+void write(json_writer& out, const server& one);
+void write(json_writer& out, const server_event& one);
+void write(json_writer& out, const action& one);
+void write(json_writer& out, const plan& one);
+void write(json_writer& out, const region& one);
+void write(json_writer& out, const user& one);
+/// `text` is the key itself, shown once; empty: left out.
+void write(json_writer& out, const api_key& one, const std::string& text = {});
+
+template <class T>
+std::string to_json(const T& record) {
+  json_writer out;
+  write(out, record);
+  return std::move(out).take();
+}
+
+} // namespace skyengine::net::api

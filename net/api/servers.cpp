@@ -1,0 +1,248 @@
+#include "net/api/api_key_secret.hpp"
+#include "net/api/edge_state.hpp"
+#include "net/api/orders.hpp"
+#include "net/api/problem.hpp"
+#include "net/api/records.hpp"
+#include "net/api/replays.hpp"
+#include "net/api/routes.hpp"
+
+#include <algorithm>
+
+namespace skyengine::net::api {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+// What storing an order may take besides the patience, before its asker gives up.
+constexpr auto storing_patience = 15s;
+
+error no_such_server() {
+  return {errc::not_found, "no such server"};
+}
+
+/// A create's rows as they are now.
+struct standing {
+  skyengine::server server;
+  skyengine::action action;
+};
+
+asio::awaitable<result<standing>> read_standing(edge_state& edge, action_id id) {
+  const auto action = co_await edge.servers.find_action(id, std::nullopt);
+  if (!action)
+    co_return action.error();
+  const auto server = co_await edge.servers.find(action->server, std::nullopt);
+  if (!server)
+    co_return server.error();
+  co_return standing{*server, *action};
+}
+
+unsigned status_of(const standing& now, record_form form) {
+  if (form == record_form::old)
+    return static_cast<unsigned>(http::status::created);
+  if (now.action.state == action_state::failed && now.action.failure)
+    return static_cast<unsigned>(problem_of(now.action.failure->code).status);
+  const auto is_taken = now.action.state == action_state::succeeded || now.action.step == saga_step::building;
+  return static_cast<unsigned>(is_taken ? http::status::created : http::status::accepted);
+}
+
+http::response
+render(const call& c, const standing& now, unsigned status, record_form form, const secret& password) {
+  if (status >= 400 && now.action.failure)
+    return make_problem(*now.action.failure, c.request.request_id, {now.server.id, now.action.id});
+  json_writer out;
+  begin_server(out, now.server, form);
+  if (!password.empty())
+    out.member("initialPassword", password.reveal());
+  out.end_object();
+  auto answer = json_answer(static_cast<http::status>(status), std::move(out).take());
+  answer.headers.set(http::field::location, "/v1/servers/" + std::to_string(now.server.id.value));
+  return answer;
+}
+
+/// The answer to a create whose rows are stored. Its status is remembered before anybody hears it.
+asio::awaitable<result<http::response>> answer_stored(edge_state& edge,
+                                                      const call& c,
+                                                      action_id action,
+                                                      std::optional<idempotency_claim> claim,
+                                                      record_form form,
+                                                      secret password,
+                                                      bool is_replay) {
+  const auto now = co_await read_standing(edge, action);
+  if (!now)
+    co_return now.error();
+  auto status = status_of(*now, form);
+  if (claim) {
+    const auto first =
+      co_await edge.servers.set_first_status(claim->caller, claim->key, static_cast<int>(status));
+    if (!first)
+      co_return first.error();
+    status = static_cast<unsigned>(*first);
+  }
+  auto answer = render(c, *now, status, form, password);
+  if (is_replay)
+    mark_replayed(answer);
+  co_return answer;
+}
+
+/// A repeat: waits with the one who was first, if that is not over.
+asio::awaitable<result<http::response>> replay_create(
+  edge_state& edge, const call& c, db::idempotency_binding bound, idempotency_claim claim, record_form form) {
+  if (const auto same = check_same_request(bound, claim); !same)
+    co_return same.error();
+  // Where nobody was ever answered and nobody waits to be, this answer is the first.
+  const auto is_replay = bound.first_status || has_first_answer(edge, claim);
+  if (!bound.first_status) {
+    const actors::join_create join{*bound.action, edge.services.timers.now() + edge.options.patience};
+    const auto joined =
+      co_await edge.ask_provisioner<actors::create_outcome>(edge.options.patience + storing_patience, join);
+    if (!joined)
+      co_return joined.error();
+  }
+  co_return co_await answer_stored(edge, c, *bound.action, claim, form, {}, is_replay);
+}
+
+/// As `refused`, in the words of the field that it is about, when a row vanished since it was checked.
+error explain_refusal(const error& refused) {
+  static constexpr std::pair<std::string_view, std::string_view> references[]{
+    {"servers_plan_id_fkey", "planId"},
+    {"servers_region_id_fkey", "region"},
+    {"servers_user_id_fkey", "userId"}};
+  if (refused.code == errc::conflict)
+    for (const auto& [constraint, field] : references)
+      if (refused.detail == constraint)
+        return {
+          errc::invalid_request, std::string{field} + " is unknown", {{std::string{field}, "is unknown"}}};
+  return refused;
+}
+
+asio::awaitable<result<http::response>> create(edge_state& edge, const call& c, record_form form) {
+  const auto claim = read_claim(c);
+  if (!claim)
+    co_return claim.error();
+  if (*claim) {
+    const auto bound = co_await edge.servers.find_key((*claim)->caller, (*claim)->key);
+    if (!bound)
+      co_return bound.error();
+    if (*bound)
+      co_return co_await replay_create(edge, c, **bound, **claim, form);
+  }
+  const auto body = read_body(c.request);
+  if (!body)
+    co_return body.error();
+  const auto how = form == record_form::old ? strictness::lenient : strictness::strict;
+  const auto order = co_await read_order(edge, c, *body, how);
+  if (!order)
+    co_return order.error();
+  if (order->is_dry_run)
+    co_return co_await dry_run(edge, c, *order);
+
+  const first_answer pending{edge, *claim};
+  const actors::create_server wanted{order->order, c.by(), *claim,
+                                     edge.services.timers.now() + edge.options.patience};
+  const auto outcome =
+    co_await edge.ask_provisioner<actors::create_outcome>(edge.options.patience + storing_patience, wanted);
+  if (outcome)
+    co_return co_await answer_stored(edge, c, outcome->action, *claim, form, outcome->password, false);
+  if (*claim) {
+    // Somebody else was first with this key, or the order was stored and its answer lost.
+    const auto bound = co_await edge.servers.find_key((*claim)->caller, (*claim)->key);
+    if (bound && *bound)
+      co_return co_await replay_create(edge, c, **bound, **claim, form);
+  }
+  co_return explain_refusal(outcome.error());
+}
+
+http::response action_answer(const action& one) {
+  auto answer = json_answer(http::status::accepted, to_json(one));
+  answer.headers.set(http::field::location, "/v1/actions/" + std::to_string(one.id.value));
+  return answer;
+}
+
+asio::awaitable<result<http::response>>
+replay_delete(edge_state& edge, const call& c, db::idempotency_binding bound, idempotency_claim claim) {
+  if (const auto same = check_same_request(bound, claim); !same)
+    co_return same.error();
+  const auto action = co_await edge.servers.find_action(*bound.action, c.owner());
+  if (!action)
+    co_return action.error();
+  const auto first =
+    co_await edge.servers.set_first_status(claim.caller, claim.key, static_cast<int>(http::status::accepted));
+  if (!first)
+    co_return first.error();
+  auto answer = action_answer(*action);
+  if (bound.first_status || has_first_answer(edge, claim))
+    mark_replayed(answer);
+  co_return answer;
+}
+
+} // namespace
+
+answer post_server(edge_state& edge, const call& c) {
+  return create(edge, c, record_form::present);
+}
+
+answer post_server_old(edge_state& edge, const call& c) {
+  return create(edge, c, record_form::old);
+}
+
+answer list_servers(edge_state& edge, const call& c) {
+  static constexpr std::string_view list = "servers";
+  auto query = parse_server_query(list, c.query);
+  if (!query)
+    co_return query.error();
+  const server_id after{query->page.after ? *parse_id(*query->page.after) : 0};
+  const db::server_filter filter{c.owner(), std::move(query->states), std::move(query->label),
+                                 std::move(query->external_reference)};
+  auto found = co_await edge.servers.list(filter, after, query->page.limit + 1);
+  if (!found)
+    co_return found.error();
+  co_return list_answer(
+    list, std::move(*found), query->page.limit, [](json_writer& out, const server& one) { write(out, one); },
+    [](const server& one) { return std::to_string(one.id.value); });
+}
+
+answer get_server(edge_state& edge, const call& c) {
+  const auto id = parse_id(c.parameters[0]);
+  if (!id)
+    co_return no_such_server();
+  const auto found = co_await edge.servers.find({*id}, c.owner());
+  if (!found)
+    co_return found.error();
+  co_return json_answer(http::status::ok, to_json(*found));
+}
+
+answer delete_server(edge_state& edge, const call& c) {
+  const auto claim = read_claim(c);
+  if (!claim)
+    co_return claim.error();
+  if (*claim) {
+    const auto bound = co_await edge.servers.find_key((*claim)->caller, (*claim)->key);
+    if (!bound)
+      co_return bound.error();
+    if (*bound)
+      co_return co_await replay_delete(edge, c, **bound, **claim);
+  }
+  const auto id = parse_id(c.parameters[0]);
+  if (!id)
+    co_return no_such_server();
+  const first_answer pending{edge, *claim};
+  const actors::delete_server wanted{{*id}, c.owner(), c.by(), *claim};
+  const auto action = co_await edge.ask_provisioner<skyengine::action>(storing_patience, wanted);
+  if (!action && *claim) {
+    const auto bound = co_await edge.servers.find_key((*claim)->caller, (*claim)->key);
+    if (bound && *bound)
+      co_return co_await replay_delete(edge, c, **bound, **claim);
+  }
+  if (!action)
+    co_return action.error();
+  if (*claim) {
+    const auto first = co_await edge.servers.set_first_status((*claim)->caller, (*claim)->key,
+                                                              static_cast<int>(http::status::accepted));
+    if (!first)
+      co_return first.error();
+  }
+  co_return action_answer(*action);
+}
+
+} // namespace skyengine::net::api
