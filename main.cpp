@@ -1,6 +1,141 @@
-#include <cstdio>
+#include "commands/commands.hpp"
+#include "config/loader.hpp"
+#include "config/log_sink.hpp"
+#include "config/setting_report.hpp"
+#include "domain/log.hpp"
 
-int main() {
-  std::puts("skyengine 0.1.0");
+#include <CLI/CLI.hpp>
+#include <fcntl.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace {
+
+using namespace skyengine;
+
+constexpr int bad_command_line = 2;
+
+struct arguments {
+  std::optional<std::string> config_file;
+  commands::context context;
+  bool is_demo = false;
+  commands::demo_options demo;
+  std::optional<std::int64_t> key_user;
+  bool is_operator_key = false;
+  std::vector<std::string> key_scopes;
+  std::string key_name = "made on the command line";
+  std::string catalogue_file;
+  bool is_markdown = false;
+};
+
+/// The demo's story stands on the terminal; its log goes to a file beside the database. -1 where that cannot
+/// be.
+int open_demo_log(const std::filesystem::path& data_dir) {
+  std::error_code failed;
+  std::filesystem::create_directories(data_dir, failed);
+  return ::open((data_dir / "demo.log").c_str(), O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0600);
+}
+
+/// Loads the settings, starts the log and runs `command`; every mistake in the settings is named at once.
+int with_settings(arguments& given, const std::function<int(const config::loaded_settings&)>& command) {
+  auto loaded = config::load(config::process_input(given.config_file));
+  if (!loaded) {
+    std::fprintf(stderr, "skyengine: %s\n", loaded.error().detail.c_str());
+    return 1;
+  }
+  given.context.settings = loaded->values;
+  config::log_options options;
+  options.format = loaded->values.log.format;
+  options.least = loaded->values.log.level;
+  if (given.is_demo)
+    if (const int file = open_demo_log(given.context.data_dir); file >= 0)
+      options.descriptor = file;
+  config::log_sink sink{options};
+  for (const auto& secret : loaded->secrets)
+    sink.add_secret(secret);
+  log::set_sink(&sink);
+  for (const auto& warning : loaded->warnings)
+    log::warn(warning);
+  const auto code = command(*loaded);
+  log::set_sink(nullptr);
+  return code;
+}
+
+int show_settings(const arguments& given, const config::loaded_settings& loaded) {
+  std::fputs((given.is_markdown ? config::render_markdown() : config::render_settings(loaded)).c_str(),
+             stdout);
   return 0;
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"The engine behind a VPS hosting panel: creates servers through VirtFusion, exactly once."};
+  app.name("skyengine");
+  app.set_version_flag("--version", SKYENGINE_VERSION);
+  app.require_subcommand(1);
+  arguments given;
+  std::function<int(const config::loaded_settings&)> command;
+
+  const auto add = [&](CLI::App* parent, const char* name, const char* help,
+                       std::function<int(const config::loaded_settings&)> run) {
+    auto* sub = parent->add_subcommand(name, help);
+    sub->add_option("--config", given.config_file, "TOML file with settings")->type_name("FILE");
+    sub->add_option("--data-dir", given.context.data_dir, "Where the private database lies")
+      ->type_name("DIR");
+    sub->callback([&command, run = std::move(run)] { command = run; });
+    return sub;
+  };
+  add(&app, "serve", "Run a node until SIGTERM", [&](const auto&) { return commands::serve(given.context); });
+  auto* demo =
+    add(&app, "demo", "Show the engine at work, with a simulated VirtFusion", [&](const auto& loaded) {
+      for (const auto& setting : loaded.shown)
+        if (setting.name == "http.listen")
+          given.demo.is_listen_set = setting.origin != "default";
+      return commands::demo(given.context, given.demo);
+    });
+  demo->parse_complete_callback([&] { given.is_demo = true; });
+  demo->add_flag("--once", given.demo.is_once, "Play the story, check it, and end with 0 or 1");
+  add(&app, "migrate", "Bring the database to this program's version",
+      [&](const auto&) { return commands::migrate(given.context); });
+  add(&app, "check", "Report settings, database and VirtFusion; change nothing",
+      [&](const auto&) { return commands::check(given.context); });
+  add(&app, "audit", "Prove the invariants on the live database",
+      [&](const auto&) { return commands::audit(given.context); });
+  auto* settings = add(&app, "settings", "Show every setting, its value and where it came from",
+                       [&](const auto& loaded) { return show_settings(given, loaded); });
+  settings->add_flag("--markdown", given.is_markdown, "As docs/settings.md");
+
+  auto* apikey = app.add_subcommand("apikey", "API keys");
+  apikey->require_subcommand(1);
+  auto* create = add(apikey, "create", "Make a key and print it alone", [&](const auto&) {
+    return commands::create_api_key(given.context, given.key_user, given.key_scopes, given.key_name);
+  });
+  auto* whose = create->add_option_group("whose");
+  whose->add_flag("--operator", given.is_operator_key, "The operator's key");
+  whose->add_option("--user", given.key_user, "A user's key")->type_name("ID");
+  whose->require_option(1);
+  create
+    ->add_option("--scopes", given.key_scopes, "What it may do; an operator's key without scopes: everything")
+    ->delimiter(',');
+  create->add_option("--name", given.key_name, "What it is for");
+
+  auto* catalogue = app.add_subcommand("catalogue", "Plans and regions");
+  catalogue->require_subcommand(1);
+  auto* apply =
+    add(catalogue, "apply", "Write plans and regions of a TOML file into the catalogue",
+        [&](const auto&) { return commands::apply_catalogue(given.context, given.catalogue_file); });
+  apply->add_option("FILE", given.catalogue_file)->required();
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? 0 : bad_command_line;
+  }
+  return with_settings(given, command);
 }

@@ -1,0 +1,142 @@
+#include "actors/runtime/actor_runtime.hpp"
+#include "commands/commands.hpp"
+#include "commands/database_session.hpp"
+#include "net/virtfusion/calls.hpp"
+#include "net/virtfusion/failure.hpp"
+#include "net/virtfusion/http_transport.hpp"
+
+#include <cstdio>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace skyengine::commands {
+
+namespace {
+
+namespace asio = boost::asio;
+namespace vf = net::virtfusion;
+
+bool say(bool holds, const std::string& what, const std::string& detail) {
+  std::printf("%-4s %s: %s\n", holds ? "ok" : "FAIL", what.c_str(), detail.c_str());
+  return holds;
+}
+
+constexpr db::statement server_version{"check_version",
+                                       "SELECT current_setting('server_version') AS version"};
+// A pooler in transaction mode gives two transactions two sessions, and loses what a session holds.
+constexpr db::statement hold_lock{"check_hold_lock",
+                                  "SELECT pg_advisory_lock(hashtextextended('skyengine check', 0))"};
+constexpr db::statement free_lock{
+  "check_free_lock", "SELECT pg_advisory_unlock(hashtextextended('skyengine check', 0)) AS was_held"};
+
+asio::awaitable<result<bool>> check_database(db::database& database) {
+  const auto connected = co_await database.connect();
+  if (!connected)
+    co_return say(false, "database", connected.error().detail);
+  const auto version = co_await database.run(server_version);
+  if (!version)
+    co_return say(false, "database", version.error().detail);
+  const auto number = version->front().get<std::string>("version");
+  if (std::atoi(number.c_str()) < 15)
+    co_return say(false, "database", "PostgreSQL " + number + ": 15 or newer is needed");
+  for (int round = 0; round < 3; ++round) {
+    const auto held = co_await database.run(hold_lock);
+    const auto freed = co_await database.run(free_lock);
+    if (!held || !freed || !freed->front().get<bool>("was_held"))
+      co_return say(false, "database", "a pooler in transaction mode stands in between: connect without it");
+  }
+  co_return say(true, "database", "PostgreSQL " + number);
+}
+
+asio::awaitable<result<bool>> close(db::database& database) {
+  co_await database.close(std::chrono::seconds{1});
+  co_return true;
+}
+
+bool check_database(const context& given) {
+  std::optional<db::private_postgres> postgres;
+  db::database_options options;
+  options.url = given.settings.database.url;
+  options.pipelined_connections = 1;
+  if (options.url.empty()) {
+    if (!std::filesystem::exists(given.data_dir / "postgres"))
+      return say(true, "database",
+                 "none set: the first start makes a private PostgreSQL in " + given.data_dir.string());
+    auto started = db::private_postgres::start({given.data_dir, given.settings.postgres.bindir});
+    if (!started)
+      return say(false, "database", started.error().detail);
+    postgres.emplace(std::move(*started));
+    options.url = postgres->url();
+  }
+  asio::io_context loop;
+  db::database database{loop.get_executor(), options};
+  const auto holds = run_to_end(loop, check_database(database));
+  static_cast<void>(run_to_end(loop, close(database)));
+  return *holds;
+}
+
+/// One harmless call of each family that we use: which of them does the token lack?
+asio::awaitable<result<bool>> check_virtfusion(vf::http_transport& transport) {
+  const std::pair<const char*, vf::request> probes[] = {
+    {"connect", vf::connect().what},
+    {"packages", vf::list_packages().what},
+    {"hypervisor groups", vf::list_groups().what},
+    {"servers", vf::list_servers(1, 1).what},
+    {"users", vf::find_user({1}).what},
+    {"SSH keys", vf::list_ssh_keys({1}).what},
+  };
+  auto holds = true;
+  for (const auto& [family, request] : probes) {
+    const auto name = std::string{"VirtFusion "} + family;
+    const auto exchanged = co_await transport.exchange(request, std::chrono::seconds{15});
+    if (!exchanged) {
+      say(false, name, exchanged.error().detail);
+      co_return false;
+    }
+    const auto failed = vf::failure_of(request.op, *exchanged);
+    // That there is no user 1 is an answer too.
+    const auto is_fine =
+      !failed || failed->what == vf::call_failure::kind::not_found_user || exchanged->status == 404;
+    holds = say(is_fine, name,
+                is_fine ? "reached"
+                        : std::string{vf::to_string(failed->what)} + " (" +
+                            std::to_string(exchanged->status) + "): " + failed->text) &&
+            holds;
+  }
+  co_return holds;
+}
+
+bool check_virtfusion(const context& given) {
+  const auto& settings = given.settings.virtfusion;
+  if (settings.api_url.empty())
+    return say(false, "VirtFusion", "virtfusion.api_url is not set (VIRTFUSION_API_URL)");
+  const auto base = vf::parse_api_base(settings.api_url);
+  if (!base)
+    return say(false, "VirtFusion", base.error().detail);
+  if (!settings.ssl_verify)
+    say(true, "VirtFusion", "certificates are NOT verified (virtfusion.ssl_verify = false)");
+  vf::http_transport_options options;
+  options.base = *base;
+  options.token = secret{settings.api_token};
+  options.verify_tls = settings.ssl_verify;
+  options.ca_file = settings.ca_file;
+  asio::io_context loop;
+  vf::http_transport transport{loop.get_executor(), options};
+  const auto holds = run_to_end(loop, check_virtfusion(transport));
+  transport.close();
+  loop.restart();
+  loop.poll();
+  return *holds;
+}
+
+} // namespace
+
+int check(const context& given) {
+  say(true, "settings", "every value is allowed");
+  const auto has_database = check_database(given);
+  const auto has_virtfusion = check_virtfusion(given);
+  return has_database && has_virtfusion ? 0 : 1;
+}
+
+} // namespace skyengine::commands

@@ -1,0 +1,75 @@
+#include "commands/database_session.hpp"
+
+#include "db/clock_store.hpp"
+#include "db/migrations.hpp"
+#include "domain/log.hpp"
+
+namespace skyengine::commands {
+
+namespace {
+
+namespace asio = boost::asio;
+
+struct prepared {
+  scaled_clock business;
+};
+
+asio::awaitable<result<prepared>> prepare(db::database& database, std::int64_t rate) {
+  const auto migrated = co_await db::migrate(database.options());
+  if (!migrated)
+    co_return migrated.error();
+  for (const auto& name : migrated->applied)
+    log::info("migration applied", {{"migration", name}});
+  const auto connected = co_await database.connect();
+  if (!connected)
+    co_return connected.error();
+  const auto now = std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now());
+  const auto business = co_await db::load_clock(database, rate, now);
+  if (!business)
+    co_return business.error();
+  co_return prepared{*business};
+}
+
+asio::awaitable<result<>> close(db::database& database) {
+  co_await database.close(std::chrono::seconds{2});
+  co_return result<>{};
+}
+
+} // namespace
+
+result<std::unique_ptr<database_session>> database_session::open(const config::settings& settings,
+                                                                 const std::filesystem::path& data_dir) {
+  std::unique_ptr<database_session> session{new database_session};
+  db::database_options options;
+  options.url = settings.database.url;
+  if (options.url.empty()) {
+    auto postgres = db::private_postgres::start({data_dir, settings.postgres.bindir});
+    if (!postgres)
+      return postgres.error();
+    session->postgres_.emplace(std::move(*postgres));
+    options.url = session->postgres_->url();
+  }
+  session->runtime_ = std::make_unique<actors::runtime::actor_runtime>();
+  session->database_ = std::make_unique<db::database>(session->loop().get_executor(), options);
+  const auto ready =
+    run_to_end(session->loop(), prepare(*session->database_, static_cast<std::int64_t>(settings.clock.rate)));
+  if (!ready)
+    return ready.error();
+  session->business_ = ready->business;
+  return session;
+}
+
+result<> database_session::ensure_running() {
+  return postgres_ ? postgres_->ensure_running() : result<>{};
+}
+
+database_session::~database_session() {
+  if (database_ && runtime_)
+    static_cast<void>(run_to_end(loop(), close(*database_)));
+  if (runtime_)
+    runtime_->shut_down();
+  database_.reset();
+  runtime_.reset();
+}
+
+} // namespace skyengine::commands

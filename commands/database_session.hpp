@@ -1,0 +1,69 @@
+#pragma once
+
+#include "actors/runtime/actor_runtime.hpp"
+#include "config/settings.hpp"
+#include "db/database.hpp"
+#include "db/private_postgres.hpp"
+#include "domain/clock.hpp"
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/co_spawn.hpp>
+
+#include <exception>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <utility>
+
+namespace skyengine::commands {
+
+/// Runs `loop` until `task` has ended, and answers what it answered.
+template <class T>
+T run_to_end(boost::asio::io_context& loop, boost::asio::awaitable<T> task) {
+  std::exception_ptr thrown;
+  std::optional<T> value;
+  auto is_done = false;
+  boost::asio::co_spawn(loop, std::move(task), [&](std::exception_ptr bug, T result) {
+    thrown = bug;
+    if (!bug)
+      value.emplace(std::move(result));
+    is_done = true;
+  });
+  loop.restart();
+  while (!is_done)
+    loop.run_one();
+  if (thrown)
+    std::rethrow_exception(thrown);
+  return std::move(*value);
+}
+
+/// The database of a command: the private PostgreSQL when no other is set (started when it does not run yet),
+/// migrated and connected, with its business clock. Everything that fails is one sentence.
+class database_session {
+public:
+  /// Starts what must run before the loop does. Blocks, for seconds when the data folder is new.
+  static result<std::unique_ptr<database_session>> open(const config::settings& settings,
+                                                        const std::filesystem::path& data_dir);
+
+  ~database_session();
+  database_session(const database_session&) = delete;
+  database_session& operator=(const database_session&) = delete;
+
+  db::database& database() noexcept { return *database_; }
+  const scaled_clock& business() const noexcept { return business_; }
+  boost::asio::io_context& loop() noexcept { return runtime_->loop(); }
+  actors::runtime::actor_runtime& runtime() noexcept { return *runtime_; }
+  const db::database_options& options() const noexcept { return database_->options(); }
+  /// Starts the private PostgreSQL again if it died.
+  result<> ensure_running();
+
+private:
+  database_session() = default;
+
+  std::optional<db::private_postgres> postgres_;
+  std::unique_ptr<actors::runtime::actor_runtime> runtime_;
+  std::unique_ptr<db::database> database_;
+  scaled_clock business_;
+};
+
+} // namespace skyengine::commands

@@ -1,0 +1,299 @@
+#include "commands/engine.hpp"
+
+#include "actors/virtfusion_gateway.hpp"
+#include "domain/log.hpp"
+#include "net/virtfusion/calls.hpp"
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <caf/actor_cast.hpp>
+#include <caf/send.hpp>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <random>
+#include <utility>
+
+namespace skyengine::commands {
+
+namespace {
+
+namespace asio = boost::asio;
+namespace vf = net::virtfusion;
+using namespace std::chrono_literals;
+
+// A predecessor of this name that was killed frees it when its connection ends; one that lives keeps it.
+constexpr auto name_patience = 5s;
+// How long the start waits for VirtFusion's first word before the node is ready without it.
+constexpr auto first_word = 5s;
+
+/// The lock that keeps a second engine off this data folder; freed when the process ends.
+result<int> lock_data_folder(const std::filesystem::path& data_dir) {
+  std::error_code failed;
+  std::filesystem::create_directories(data_dir, failed);
+  const auto path = data_dir / "engine.lock";
+  const int descriptor = failed ? -1 : ::open(path.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+  if (descriptor < 0)
+    return error{errc::conflict, "cannot write to the data folder " + data_dir.string() + ": " +
+                                   (failed ? failed.message() : std::strerror(errno))};
+  if (::flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
+    ::close(descriptor);
+    return error{errc::conflict, "another engine runs on the data folder " + data_dir.string() +
+                                   ": stop it, or use another --data-dir"};
+  }
+  return descriptor;
+}
+
+net::http::server_options server_options(const config::http_settings& http) {
+  net::http::server_options options;
+  options.max_header_bytes = http.max_header;
+  options.max_body_bytes = http.max_body;
+  options.header_timeout = http.header_timeout;
+  options.body_timeout = http.body_timeout;
+  options.idle_timeout = http.idle_timeout;
+  options.max_connections = http.max_connections;
+  options.max_connections_per_address = http.connections_per_address;
+  options.trusted_proxies = http.trusted_proxies;
+  options.tls_certificate = http.tls_cert;
+  options.tls_key = http.tls_key;
+  return options;
+}
+
+actors::gateway_options gateway_options(const config::virtfusion_settings& virtfusion, std::uint64_t seed) {
+  actors::gateway_options options;
+  options.max_in_flight = static_cast<int>(virtfusion.max_in_flight);
+  options.rate = static_cast<std::uint32_t>(virtfusion.rate);
+  options.burst = static_cast<std::uint32_t>(virtfusion.burst);
+  options.queue_interactive = virtfusion.queue_interactive;
+  options.queue_control = virtfusion.queue_control;
+  options.queue_background = virtfusion.queue_background;
+  options.seed = seed;
+  return options;
+}
+
+} // namespace
+
+result<std::unique_ptr<engine>> engine::start(const config::settings& settings,
+                                              const std::filesystem::path& data_dir) {
+  std::unique_ptr<engine> one{new engine};
+  one->settings_ = settings;
+  auto locked = lock_data_folder(data_dir);
+  if (!locked)
+    return locked.error();
+  one->data_lock_ = *locked;
+  auto session = database_session::open(settings, data_dir);
+  if (!session)
+    return session.error();
+  one->session_ = std::move(*session);
+  const auto composed = one->compose(settings);
+  if (!composed)
+    return composed.error();
+  return one;
+}
+
+result<> engine::compose(const config::settings& settings) {
+  const auto base = vf::parse_api_base(settings.virtfusion.api_url);
+  if (!base)
+    return base.error();
+  auto& runtime = session_->runtime();
+  auto& database = session_->database();
+  const auto executor = loop().get_executor();
+  const std::uint64_t seed = std::random_device{}();
+
+  servers_ = std::make_unique<db::server_store>(database);
+  sagas_ = std::make_unique<db::saga_store>(database);
+  nodes_ = std::make_unique<db::node_store>(database);
+  lease_ = std::make_unique<actors::node_lease>(*nodes_, timers(), session_->business(), settings.node.name);
+
+  vf::http_transport_options transport;
+  transport.base = *base;
+  transport.token = secret{settings.virtfusion.api_token};
+  transport.verify_tls = settings.virtfusion.ssl_verify;
+  transport.ca_file = settings.virtfusion.ca_file;
+  transport.max_connections = settings.virtfusion.max_in_flight;
+  transport_ = std::make_unique<vf::http_transport>(executor, transport);
+  guarded_ = std::make_unique<vf::guarded_transport>(*transport_, [this] { return lease_->is_held(); });
+  caller_ = std::make_unique<actors::virtfusion_caller>(runtime.asker(), timers(),
+                                                        actors::virtfusion_gateway_actor{});
+  actors::saga_options sagas;
+  sagas.settle = settings.provisioning.settle;
+  sagas.seed = seed;
+  services_ =
+    std::make_unique<actors::saga_services>(*sagas_, *caller_, *lease_, session_->business(), sagas);
+
+  net::api::edge_options edge;
+  edge.patience = settings.http.patience;
+  edge.keys.rate = static_cast<std::uint32_t>(settings.http.key_rate);
+  edge.keys.burst = static_cast<std::uint32_t>(settings.http.key_burst);
+  edge.clock_rate = session_->business().rate();
+  edge_ = std::make_unique<net::api::edge>(
+    executor, net::api::edge_services{database, runtime.asker(), timers(), *caller_, session_->business()},
+    edge);
+  server_ = std::make_unique<net::http::server>(
+    executor, server_options(settings.http),
+    [this](const net::http::request& request) { return edge_->handle(request); },
+    [this](const error& why, const std::string& id) { return edge_->reject(why, id); });
+  const auto listening = server_->listen(settings.http.listen.host, settings.http.listen.port);
+  if (!listening)
+    return listening.error();
+  endpoint_ = *listening;
+
+  const auto leased = run_to_end(loop(), take_name_and_lease());
+  if (!leased)
+    return leased.error();
+
+  const auto gateway_limits = gateway_options(settings.virtfusion, seed);
+  actors::provisioner_options provisioner_limits;
+  provisioner_limits.max_open = settings.provisioning.max_open;
+  provisioner_limits.max_wait = settings.provisioning.max_wait;
+  std::vector<actors::child_spec> children;
+  children.push_back({"virtfusion_gateway", [this, gateway_limits] {
+                        gateway_ = actors::spawn_virtfusion_gateway(session_->runtime().system(),
+                                                                    loop().get_executor(), timers(),
+                                                                    *guarded_, gateway_limits);
+                        caller_->set_gateway(gateway_);
+                        edge_->set_gateway(gateway_);
+                        return caf::actor_cast<caf::strong_actor_ptr>(gateway_);
+                      }});
+  children.push_back({"server_provisioner", [this, provisioner_limits] {
+                        provisioner_ = actors::spawn_server_provisioner(session_->runtime().system(),
+                                                                        loop().get_executor(), *servers_,
+                                                                        *services_, provisioner_limits);
+                        edge_->set_provisioner(provisioner_);
+                        caf::anon_send(provisioner_, actors::lease_acquired{});
+                        return caf::actor_cast<caf::strong_actor_ptr>(provisioner_);
+                      }});
+  actors::supervisor_options restarts;
+  restarts.max_restarts = settings.supervisor.max_restarts;
+  restarts.window = settings.supervisor.window;
+  supervisor_ = actors::spawn_supervisor(runtime.system(), timers(), std::move(children), restarts,
+                                         [this](std::string why) { fail(std::move(why)); });
+
+  asio::co_spawn(
+    loop(),
+    lease_->keep([this]() -> asio::awaitable<void> { co_await drain(); },
+                 [this](std::int64_t) { caf::anon_send(provisioner_, actors::lease_acquired{}); }),
+    asio::detached);
+  asio::co_spawn(loop(), become_ready(), asio::detached);
+  asio::co_spawn(loop(), watch_database(), asio::detached);
+  return {};
+}
+
+asio::awaitable<result<>> engine::take_name_and_lease() {
+  name_lock_ = std::make_unique<db::session_lock>(
+    loop().get_executor(), session_->options(), "skyengine node " + settings_.node.name,
+    [this] { asio::co_spawn(loop(), keep_name(), asio::detached); });
+  const auto named = co_await name_lock_->acquire(name_patience);
+  if (!named && named.error().code == errc::conflict)
+    co_return error{errc::conflict, "another engine runs under the name " + settings_.node.name +
+                                      " on this database: stop it, or set node.name"};
+  if (!named)
+    co_return named.error();
+  co_return co_await lease_->acquire();
+}
+
+/// The connection that holds the name was lost: take the name again, or learn that somebody else has it.
+asio::awaitable<void> engine::keep_name() {
+  while (!is_stopping_) {
+    const auto named = co_await name_lock_->acquire(name_patience);
+    if (named)
+      co_return;
+    if (named.error().code == errc::conflict) {
+      fail("another engine has taken the name " + settings_.node.name);
+      co_return;
+    }
+    co_await actors::runtime::wait_until(timers(), timers().now() + 1s);
+  }
+}
+
+asio::awaitable<void> engine::become_ready() {
+  const actors::call_options how{call_class::interactive, timers().now() + first_word, {}, "start"};
+  const auto reached = co_await caller_->call(how, vf::connect());
+  if (!reached)
+    log::warn("VirtFusion cannot be used at present", {{"error", reached.error().text}});
+  edge_->set_ready();
+  log::info("ready", {{"address", endpoint_.address().to_string()}, {"port", endpoint_.port()}});
+}
+
+/// A private PostgreSQL that died is started again; any other one is its operator's affair.
+asio::awaitable<void> engine::watch_database() {
+  while (!is_stopping_) {
+    co_await actors::runtime::wait_until(timers(), timers().now() + 1s);
+    if (is_stopping_ || session_->database().is_up())
+      continue;
+    // Starting it takes seconds and blocks.
+    auto restart = [this]() -> asio::awaitable<result<>> { co_return session_->ensure_running(); };
+    const auto running = co_await asio::co_spawn(helper_, restart, asio::use_awaitable);
+    if (!running)
+      log::error("the private PostgreSQL cannot be started again", {{"error", running.error().detail}});
+  }
+}
+
+asio::awaitable<void> engine::drain() {
+  const auto drained = co_await session_->runtime().asker().ask<void>(provisioner_, 1h, actors::lease_lost{});
+  if (!drained)
+    log::warn("the sagas were not seen to end", {{"error", drained.error().detail}});
+}
+
+asio::awaitable<void> engine::wind_down() {
+  log::info("stopping");
+  const auto until = timers().now() + settings_.shutdown_grace;
+  co_await server_->stop(settings_.shutdown_grace);
+  auto& asker = session_->runtime().asker();
+  const auto left = std::max<actors::runtime::steady_duration>(until - timers().now(), 500ms);
+  if (const auto drained = co_await asker.ask<void>(provisioner_, left, actors::drain_sagas{}); !drained)
+    log::info("some sagas go on at the next start", {});
+  static_cast<void>(co_await asker.ask<void>(supervisor_, 10s, actors::stop_children{}));
+  co_await lease_->release();
+  name_lock_->release();
+  log::info("stopped");
+  is_stopped_ = true;
+}
+
+void engine::stop() {
+  if (!std::exchange(is_stopping_, true))
+    asio::co_spawn(loop(), wind_down(), asio::detached);
+}
+
+void engine::fail(std::string why) {
+  log::error(why, {{"alert", "escalation"}});
+  exit_code_ = 1;
+  stop();
+}
+
+int engine::run() {
+  loop().restart();
+  while (!is_stopped_)
+    loop().run_one();
+  return exit_code_;
+}
+
+engine::~engine() {
+  if (supervisor_) {
+    caf::anon_send_exit(supervisor_, caf::exit_reason::user_shutdown);
+    caf::anon_send_exit(provisioner_, caf::exit_reason::user_shutdown);
+    caf::anon_send_exit(gateway_, caf::exit_reason::user_shutdown);
+  }
+  supervisor_ = nullptr;
+  provisioner_ = nullptr;
+  gateway_ = nullptr;
+  if (edge_) {
+    edge_->set_provisioner(provisioner_);
+    edge_->set_gateway(gateway_);
+    caller_->set_gateway(gateway_);
+  }
+  if (transport_)
+    transport_->close();
+  name_lock_.reset();
+  server_.reset();
+  // The loop goes first: what is still suspended on it refers to all the rest.
+  session_.reset();
+  if (data_lock_ >= 0)
+    ::close(data_lock_);
+}
+
+} // namespace skyengine::commands

@@ -1,0 +1,89 @@
+#pragma once
+
+#include "actors/node_lease.hpp"
+#include "actors/server_provisioner.hpp"
+#include "actors/supervisor.hpp"
+#include "actors/virtfusion_caller.hpp"
+#include "commands/database_session.hpp"
+#include "config/settings.hpp"
+#include "db/node_store.hpp"
+#include "db/saga_store.hpp"
+#include "db/server_store.hpp"
+#include "db/session_lock.hpp"
+#include "net/api/edge.hpp"
+#include "net/http/server.hpp"
+#include "net/virtfusion/guarded_transport.hpp"
+#include "net/virtfusion/http_transport.hpp"
+
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/thread_pool.hpp>
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+
+namespace skyengine::commands {
+
+/// One node: database, lease, actors and HTTP edge, composed and run on one loop. `serve` and `demo` are what
+/// runs it.
+class engine {
+public:
+  /// Binds the port, opens the database, takes the node's name and lease, starts the actors. Everything that
+  /// fails is one sentence.
+  static result<std::unique_ptr<engine>> start(const config::settings& settings,
+                                               const std::filesystem::path& data_dir);
+
+  ~engine();
+  engine(const engine&) = delete;
+  engine& operator=(const engine&) = delete;
+
+  boost::asio::io_context& loop() noexcept { return session_->loop(); }
+  actors::runtime::steady_timers& timers() noexcept { return session_->runtime().timers(); }
+  database_session& session() noexcept { return *session_; }
+  boost::asio::ip::tcp::endpoint endpoint() const noexcept { return endpoint_; }
+
+  /// Runs until `stop` has done its work. 0, or 1 after an escalation.
+  int run();
+  /// Accepts no more, lets what is in flight end within `shutdown_grace`, hands the lease back. Safe to call
+  /// twice.
+  void stop();
+
+private:
+  engine() = default;
+
+  result<> compose(const config::settings& settings);
+  boost::asio::awaitable<result<>> take_name_and_lease();
+  boost::asio::awaitable<void> become_ready();
+  boost::asio::awaitable<void> keep_name();
+  boost::asio::awaitable<void> wind_down();
+  boost::asio::awaitable<void> watch_database();
+  boost::asio::awaitable<void> drain();
+  void fail(std::string why);
+
+  config::settings settings_;
+  int data_lock_ = -1;
+  std::unique_ptr<database_session> session_;
+  std::unique_ptr<db::server_store> servers_;
+  std::unique_ptr<db::saga_store> sagas_;
+  std::unique_ptr<db::node_store> nodes_;
+  std::unique_ptr<db::session_lock> name_lock_;
+  std::unique_ptr<actors::node_lease> lease_;
+  std::unique_ptr<net::virtfusion::http_transport> transport_;
+  std::unique_ptr<net::virtfusion::guarded_transport> guarded_;
+  std::unique_ptr<actors::virtfusion_caller> caller_;
+  std::unique_ptr<actors::saga_services> services_;
+  std::unique_ptr<net::api::edge> edge_;
+  std::unique_ptr<net::http::server> server_;
+  actors::virtfusion_gateway_actor gateway_;
+  actors::server_provisioner_actor provisioner_;
+  actors::supervisor_actor supervisor_;
+  boost::asio::ip::tcp::endpoint endpoint_;
+  /// For what must block.
+  boost::asio::thread_pool helper_{1};
+  bool is_stopping_ = false;
+  bool is_stopped_ = false;
+  int exit_code_ = 0;
+};
+
+} // namespace skyengine::commands

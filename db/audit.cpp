@@ -1,0 +1,75 @@
+#include "db/audit.hpp"
+
+namespace skyengine::db {
+
+namespace {
+
+// One statement is one snapshot.
+constexpr statement check_invariants{"audit", R"sql(
+  WITH open_actions AS (
+    SELECT s.id, s.state,
+           count(a.id) FILTER (WHERE a.state = 'running') AS running,
+           count(a.id) FILTER (WHERE a.state = 'pending' AND a.kind = 'delete') AS waiting_deletes,
+           count(a.id) FILTER (WHERE a.state = 'pending' AND a.kind <> 'delete') AS waiting_others
+      FROM servers s LEFT JOIN actions a ON a.server_id = s.id AND a.state IN ('pending', 'running')
+     GROUP BY s.id),
+  virtfusion_ids AS (
+    SELECT virtfusion_id, count(*) AS servers FROM servers
+     WHERE virtfusion_id IS NOT NULL AND state NOT IN ('failed', 'deleted') GROUP BY virtfusion_id),
+  chains AS (
+    SELECT server_id, at, from_state, to_state,
+           lag(to_state) OVER w AS last_state, lag(at) OVER w AS last_at
+      FROM server_events WINDOW w AS (PARTITION BY server_id ORDER BY id)),
+  last_events AS (
+    SELECT DISTINCT ON (server_id) server_id, to_state FROM server_events ORDER BY server_id, id DESC)
+  SELECT 'no two live servers share a VirtFusion id' AS name, count(*) AS checked,
+         count(*) FILTER (WHERE servers > 1) AS violations
+    FROM virtfusion_ids
+  UNION ALL
+  SELECT 'a server on its way has one running action and at most one delete behind it', count(*),
+         count(*) FILTER (WHERE running <> 1 OR waiting_deletes > 1 OR waiting_others > 0)
+    FROM open_actions WHERE state IN ('requested', 'creating', 'building', 'deleting')
+  UNION ALL
+  SELECT 'any other server has at most one open action', count(*),
+         count(*) FILTER (WHERE running + waiting_deletes + waiting_others > 1)
+    FROM open_actions WHERE state NOT IN ('requested', 'creating', 'building', 'deleting')
+  UNION ALL
+  SELECT 'every idempotency key points at what was made with it', count(*),
+         count(*) FILTER (WHERE a.id IS NULL AND k.api_key_id IS NULL)
+    FROM idempotency_keys k LEFT JOIN actions a ON a.id = k.action_id
+  UNION ALL
+  SELECT 'an active server is one that VirtFusion has', count(*),
+         count(*) FILTER (WHERE virtfusion_id IS NULL OR active_at IS NULL)
+    FROM servers WHERE state = 'active'
+  UNION ALL
+  SELECT 'at most one create of a user is unresolved', count(*), count(*) FILTER (WHERE unresolved > 1)
+    FROM (SELECT user_id, count(*) AS unresolved FROM create_attempts WHERE state IN ('open', 'looking')
+           GROUP BY user_id) AS attempts
+  UNION ALL
+  SELECT 'an unresolved attempt belongs to a running create', count(*), count(*) FILTER (WHERE a.state <> 'running')
+    FROM create_attempts t JOIN actions a ON a.id = t.action_id WHERE t.state = 'open'
+  UNION ALL
+  SELECT 'each event of a server goes on from the one before, never back in time', count(*),
+         count(*) FILTER (WHERE from_state IS DISTINCT FROM last_state OR at < last_at)
+    FROM chains
+  UNION ALL
+  SELECT 'a server is in the state that its last event says', count(*),
+         count(*) FILTER (WHERE e.to_state IS DISTINCT FROM s.state)
+    FROM servers s LEFT JOIN last_events e ON e.server_id = s.id)sql"};
+
+} // namespace
+
+asio::awaitable<result<std::vector<invariant>>> audit(database& db) {
+  const auto found = co_await db.run(check_invariants);
+  if (!found)
+    co_return found.error();
+  std::vector<invariant> all;
+  for (std::size_t i = 0; i < found->size(); ++i) {
+    const auto r = (*found)[i];
+    all.push_back(
+      {r.get<std::string>("name"), r.get<std::int64_t>("checked"), r.get<std::int64_t>("violations")});
+  }
+  co_return all;
+}
+
+} // namespace skyengine::db
