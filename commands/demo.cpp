@@ -235,15 +235,13 @@ private:
     for (int i = 0; i < wanted; ++i)
       asio::co_spawn(node_.loop(), order_one(i, &refusals, &done, &failures), asio::detached);
     // Before this coroutine ends all of them have: they refer to its frame.
-    for (int told = -1; done < wanted;) {
-      if (told != done) {
-        told = done;
-        std::printf("\r  active        %2d of %d", done, wanted);
-        std::fflush(stdout);
-      }
+    for (auto is_over = false; !is_over;) {
+      is_over = done == wanted;
+      std::printf("\r  active        %2d of %d", done, wanted);
+      std::fflush(stdout);
       co_await wait_until(node_.timers(), node_.timers().now() + 50ms);
     }
-    std::printf("\r  active        %2d of %d\n", done, wanted);
+    std::putchar('\n');
     if (!failures.empty())
       throw broken{failures.front()};
     const auto requests = co_await exchange(control_, http::verb::get, "/_control/requests", nullptr);
