@@ -2,7 +2,6 @@
 
 #include "db/clock_store.hpp"
 #include "db/migrations.hpp"
-#include "domain/log.hpp"
 
 namespace skyengine::commands {
 
@@ -18,8 +17,6 @@ asio::awaitable<result<prepared>> prepare(db::database& database, std::int64_t r
   const auto migrated = co_await db::migrate(database.options());
   if (!migrated)
     co_return migrated.error();
-  for (const auto& name : migrated->applied)
-    log::info("migration applied", {{"migration", name}});
   const auto connected = co_await database.connect();
   if (!connected)
     co_return connected.error();

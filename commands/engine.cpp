@@ -6,6 +6,8 @@
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/ip/host_name.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <caf/actor_cast.hpp>
 #include <caf/send.hpp>
@@ -107,8 +109,6 @@ result<> engine::compose(const config::settings& settings) {
   servers_ = std::make_unique<db::server_store>(database);
   sagas_ = std::make_unique<db::saga_store>(database);
   nodes_ = std::make_unique<db::node_store>(database);
-  lease_ = std::make_unique<actors::node_lease>(*nodes_, timers(), session_->business(), settings.node.name);
-
   vf::http_transport_options transport;
   transport.base = *base;
   transport.token = secret{settings.virtfusion.api_token};
@@ -119,12 +119,6 @@ result<> engine::compose(const config::settings& settings) {
   guarded_ = std::make_unique<vf::guarded_transport>(*transport_, [this] { return lease_->is_held(); });
   caller_ = std::make_unique<actors::virtfusion_caller>(runtime.asker(), timers(),
                                                         actors::virtfusion_gateway_actor{});
-  actors::saga_options sagas;
-  sagas.settle = settings.provisioning.settle;
-  sagas.seed = seed;
-  services_ =
-    std::make_unique<actors::saga_services>(*sagas_, *caller_, *lease_, session_->business(), sagas);
-
   net::api::edge_options edge;
   edge.patience = settings.http.patience;
   edge.keys.rate = static_cast<std::uint32_t>(settings.http.key_rate);
@@ -141,7 +135,15 @@ result<> engine::compose(const config::settings& settings) {
   if (!listening)
     return listening.error();
   endpoint_ = *listening;
+  if (settings_.node.name.empty())
+    settings_.node.name = asio::ip::host_name() + ":" + std::to_string(endpoint_.port());
+  lease_ = std::make_unique<actors::node_lease>(*nodes_, timers(), session_->business(), settings_.node.name);
 
+  actors::saga_options sagas;
+  sagas.settle = settings.provisioning.settle;
+  sagas.seed = seed;
+  services_ =
+    std::make_unique<actors::saga_services>(*sagas_, *caller_, *lease_, session_->business(), sagas);
   const auto leased = run_to_end(loop(), take_name_and_lease());
   if (!leased)
     return leased.error();
@@ -211,6 +213,9 @@ asio::awaitable<void> engine::keep_name() {
 }
 
 asio::awaitable<void> engine::become_ready() {
+  // The supervisor starts its children on the loop, after this was spawned.
+  while (!gateway_ || !provisioner_)
+    co_await asio::post(loop(), asio::use_awaitable);
   const actors::call_options how{call_class::interactive, timers().now() + first_word, {}, "start"};
   const auto reached = co_await caller_->call(how, vf::connect());
   if (!reached)

@@ -197,8 +197,6 @@ private:
 
   void check_together() {
     auto& values = loaded_.values;
-    if (values.node.name.empty())
-      values.node.name = input_.host_name;
     if (values.http.tls_cert.empty() != values.http.tls_key.empty())
       mistakes_.push_back({values.http.tls_cert.empty() ? "http.tls_cert" : "http.tls_key",
                            "a certificate and its key are set together or not at all"});
@@ -268,9 +266,6 @@ load_input process_input(std::optional<std::string> config_file) {
     if (equals != std::string_view::npos)
       input.environment.emplace(text.substr(0, equals), text.substr(equals + 1));
   }
-  std::array<char, 256> name{};
-  if (::gethostname(name.data(), name.size() - 1) == 0)
-    input.host_name = name.data();
   return input;
 }
 

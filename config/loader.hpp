@@ -17,8 +17,6 @@ struct load_input {
   std::optional<std::string> config_file;
   /// Where `.env` is looked for and a relative path of the file begins.
   std::string working_directory = ".";
-  /// The node's name where none is set.
-  std::string host_name;
 };
 
 /// A setting as it holds, for people.

@@ -166,7 +166,8 @@ constexpr auto rows = std::to_array<setting>({
   {"log.level", "", choice("debug|info|warn|error"), "info", open, "The least that is logged.",
    assign<&settings::log, &log_settings::level>},
 
-  {"node.name", "SKYENGINE_NODE", text, "", open, "This node's name; empty: the host's.",
+  {"node.name", "SKYENGINE_NODE", text, "", open,
+   "This node's name, one of its own on the database; empty: host:port.",
    assign<&settings::node, &node_settings::name>},
 
   {"clock.rate", "SKYENGINE_CLOCK_RATE", integer(1, 1'000'000), "1", open,

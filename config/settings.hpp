@@ -80,6 +80,7 @@ struct log_settings {
 };
 
 struct node_settings {
+  /// Empty: the host's name and the port.
   std::string name;
 };
 

@@ -69,7 +69,6 @@ protected:
 };
 
 TEST_F(Settings, WithoutAnyTheDefaultsHold) {
-  input.host_name = "node-a";
   const auto all = loaded();
   EXPECT_EQ(all.values.virtfusion.api_url, "");
   EXPECT_TRUE(all.values.virtfusion.ssl_verify);
@@ -92,7 +91,7 @@ TEST_F(Settings, WithoutAnyTheDefaultsHold) {
   EXPECT_EQ(all.values.idempotency.keep, 24h);
   EXPECT_EQ(all.values.log.format, log_format::json);
   EXPECT_EQ(all.values.log.level, log::level::info);
-  EXPECT_EQ(all.values.node.name, "node-a");
+  EXPECT_EQ(all.values.node.name, "");
   EXPECT_EQ(all.values.clock.rate, 1U);
   EXPECT_EQ(all.values.shutdown_grace, 10s);
   EXPECT_THAT(all.warnings, IsEmpty());
