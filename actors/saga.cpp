@@ -474,20 +474,36 @@ private:
     }
   }
 
+  /// Commits whose server it is, and in the same breath that its build is about to be asked for; where a
+  /// delete waits, the first alone.
   asio::awaitable<outcome> take(virtfusion_server_id id, std::string how) {
     crash_point("create.before_made");
     db::saga_change change;
-    change.step = saga_step::made;
-    change.server = server_state::creating;
-    change.event = how == "made" ? "created" : "adopted";
-    change.detail = "{\"virtfusionId\":" + std::to_string(id.value) + "}";
     change.attempt_ends = how;
     change.virtfusion_id = id;
-    const auto done = co_await commit(std::move(change));
+    change.detail = "{\"virtfusionId\":" + std::to_string(id.value) + "}";
+    change.step = saga_step::build;
+    change.server = server_state::building;
+    change.event = how == "made" ? "building" : "adopted";
+    change.yields_to_delete = true;
+    change.counts_build = true;
+    auto done = co_await commit(change);
+    if (done == outcome::advanced) {
+      is_build_marked_here_ = true;
+    } else {
+      change.step = saga_step::made;
+      change.server = server_state::creating;
+      change.event = how == "made" ? "created" : "adopted";
+      change.yields_to_delete = false;
+      change.counts_build = false;
+      done = co_await commit(change);
+    }
     if (done == outcome::advanced) {
       crash_point("create.after_made");
       turn_ = {};
       say(log::level::info, how == "made" ? "server made" : "server adopted");
+      if (!is_build_marked_here_)
+        co_return outcome::reload;
     }
     co_return done;
   }
@@ -613,6 +629,8 @@ private:
   }
 
   asio::awaitable<outcome> build_taken(secret password) {
+    // Told before the commit: the password is shown once, and whoever waits need not wait for the disk.
+    report_({saga_stage::building, std::move(password)});
     is_build_marked_here_ = false;
     db::saga_change change;
     change.step = saga_step::building;
@@ -620,8 +638,6 @@ private:
     const auto done = co_await commit(std::move(change));
     if (done == outcome::advanced)
       crash_point("create.after_building");
-    // The password is passed on even when the commit's answer was lost: nobody sees it a second time.
-    report_({saga_stage::building, std::move(password)});
     co_return done;
   }
 
