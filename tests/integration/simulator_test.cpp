@@ -428,6 +428,25 @@ TEST_F(SimulatorState, EverythingAnsweredSurvivesAKill) {
   EXPECT_EQ(kept.state().at("servers").as_array().size(), 4u);
 }
 
+TEST_F(SimulatorState, TheClockGoesOnFromWhereItWas) {
+  simulated_panel kept{{"--state", (folder.path() / "panel.state").string(), "--clock-rate", "1000000",
+                        "--clock-origin", "2030-01-01T00:00:00Z"}};
+  const auto now = [&] { return std::string{kept.state().at("now").as_string()}; };
+  EXPECT_TRUE(kept.wait_for_state(
+    [](const json::object& state) { return state.at("now").as_string() > "2030-01-05"; }));
+  const auto before = now();
+  kept.restart();
+  EXPECT_GE(now(), before);
+}
+
+TEST_F(Simulator, SigtermEndsItWhileRequestsWait) {
+  panel.add_fault({{"operation", "GET /connect"}, {"kind", "delay"}, {"delayMs", 60'000}});
+  std::thread caller{[this] { EXPECT_EQ(panel.api("GET", "/connect").status, 0u); }};
+  EXPECT_TRUE(panel.wait_until([this] { return panel.requests().at("inFlight").as_int64() == 1; }));
+  EXPECT_EQ(panel.child().terminate(), 0);
+  caller.join();
+}
+
 TEST_F(SimulatorState, ABuildGoesOnWhileThePanelIsAway) {
   auto kept = keeping(folder, "0.4");
   ASSERT_EQ(make_user(kept, 7).status, 201u);

@@ -7,6 +7,7 @@
 #include <boost/json.hpp>
 
 #include <algorithm>
+#include <utility>
 
 namespace skyengine::simulator {
 namespace {
@@ -141,29 +142,36 @@ reply control::answer(std::string_view method, std::string_view path, std::strin
 }
 
 reply control::get_state(moment now) const {
-  json::array users;
+  // Written piece by piece: 100,000 servers as one JSON value would take more memory than the model.
+  std::string out = "{\"now\":" + json::serialize(json::value(in_seconds(now.business)));
+  bool is_first = true;
+  const auto begin_list = [&](std::string_view name) {
+    out += name;
+    is_first = true;
+  };
+  const auto add = [&](const json::object& entry) {
+    if (!std::exchange(is_first, false))
+      out += ',';
+    out += json::serialize(entry);
+  };
+  begin_list(R"(,"users":[)");
   for (const auto& [id, u] : model_.users()) {
     json::object entry{
       {"id", id}, {"extRelationId", ext_relation_of(model_, id)}, {"name", u.name}, {"email", u.email}};
     if (u.rel_str)
       entry["relStr"] = *u.rel_str;
-    users.push_back(std::move(entry));
+    add(entry);
   }
-  json::array servers;
+  begin_list(R"(],"servers":[)");
   for (const auto* const s : model_.servers())
-    servers.push_back(state_record(model_, *s, now));
+    add(state_record(model_, *s, now));
   for (const auto& g : model_.gone())
-    servers.push_back(gone_record(model_, g));
-  json::array schedules;
+    add(gone_record(model_, g));
+  begin_list(R"(],"schedules":[)");
   for (const auto& [id, s] : model_.schedules())
-    schedules.push_back(
-      json::object{{"id", id}, {"serverId", s.server}, {"task", s.task}, {"schedule", s.expression}});
-  json::object out;
-  out["now"] = in_seconds(now.business);
-  out["users"] = std::move(users);
-  out["servers"] = std::move(servers);
-  out["schedules"] = std::move(schedules);
-  return render(200, out);
+    add(json::object{{"id", id}, {"serverId", s.server}, {"task", s.task}, {"schedule", s.expression}});
+  out += "]}";
+  return {200, std::move(out)};
 }
 
 reply control::post_fault(std::string_view body) {

@@ -146,11 +146,12 @@ panel::panel(panel_options options,
              std::function<moment()> clock,
              std::function<void(const error&)> give_up)
     : options_(std::move(options)), model_(m), state_(state), clock_(std::move(clock)),
-      give_up_(std::move(give_up)), started_(clock_()), faults_(mix(options_.seed, 1)),
-      control_(model_, faults_, requests_), random_(mix(options_.seed, 2)) {}
+      give_up_(std::move(give_up)), faults_(mix(options_.seed, 1)), control_(model_, faults_, requests_),
+      random_(mix(options_.seed, 2)) {}
 
 asio::awaitable<void> panel::accept(tcp::acceptor acceptor) {
   const auto loop = co_await asio::this_coro::executor;
+  started_ = clock_();
   for (;;) {
     auto [failed, socket] = co_await acceptor.async_accept(without_throw);
     if (failed == asio::error::operation_aborted)

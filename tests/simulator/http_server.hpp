@@ -34,14 +34,15 @@ class panel {
 public:
   using tcp = boost::asio::ip::tcp;
 
-  /// `clock` says what time it is. A state file that cannot be written ends the loop through `give_up`.
+  /// `clock` says what time it is. `give_up` is called when the state file cannot be written, and must not
+  /// return: what was not kept must not be answered.
   panel(panel_options options,
         model& m,
         state_file* state,
         std::function<moment()> clock,
         std::function<void(const error&)> give_up);
 
-  /// Takes connections until the loop stops.
+  /// Takes connections until the loop stops. Packages and groups are as old as this call.
   boost::asio::awaitable<void> accept(tcp::acceptor acceptor);
 
 private:
@@ -61,7 +62,7 @@ private:
   state_file* state_;
   std::function<moment()> clock_;
   std::function<void(const error&)> give_up_;
-  moment started_;
+  moment started_{};
   fault_plan faults_;
   request_log requests_;
   control control_;

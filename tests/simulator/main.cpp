@@ -99,80 +99,86 @@ std::string origin_of(const tcp::endpoint& where) {
   return "http://" + (where.address().is_v6() ? '[' + host + ']' : host) + ':' + std::to_string(where.port());
 }
 
+instant business_time(const clock_setting& timing, instant real) {
+  return timing.business_origin + (real - timing.real_origin) * timing.rate;
+}
+
+/// A listening socket, or the reason why there is none.
+result<tcp::acceptor> listen(asio::io_context& loop, const std::string& host, const std::string& port) {
+  boost::system::error_code failed;
+  const auto found =
+    tcp::resolver{loop}.resolve(host, port, tcp::resolver::passive | tcp::resolver::numeric_service, failed);
+  tcp::acceptor acceptor{loop};
+  if (!failed)
+    acceptor.open(found.begin()->endpoint().protocol(), failed);
+  if (!failed)
+    acceptor.set_option(tcp::acceptor::reuse_address(true), failed);
+  if (!failed)
+    acceptor.bind(*found.begin(), failed);
+  if (!failed)
+    acceptor.listen(4096, failed);
+  if (failed)
+    return error{errc::internal, failed.message()};
+  return acceptor;
+}
+
+/// Fills the world from the state file, where there is one, and with what the command line asks for.
+result<> prepare(const arguments& a, model& world, state_file& state, clock_setting& timing) {
+  if (!a.state.empty()) {
+    clock_setting stored;
+    if (auto loaded = state.load(a.state, world, stored); loaded.has_error())
+      return loaded;
+    // The clock goes on from where it was, unless another origin is asked for now.
+    if (stored.rate > 0 && stored.origin == timing.origin)
+      timing.business_origin = business_time(stored, timing.real_origin);
+  }
+  if (world.users().empty() && (a.servers > 0 || a.users))
+    world.seed_servers(a.servers, a.users.value_or(std::max<std::int64_t>(1, a.servers / 10)),
+                       {timing.real_origin, timing.business_origin});
+  if (a.state.empty())
+    return {};
+  world.record_changes();
+  return state.begin(a.state, world, timing);
+}
+
 int run(const arguments& a) {
   const auto address = split_address(a.listen);
   if (!address)
     return fail("--listen: " + a.listen + " is no address and port, as in 127.0.0.1:9100", exit_usage);
-  std::optional<instant> asked_origin;
-  if (!a.clock_origin.empty()) {
-    const auto origin = parse_time(a.clock_origin);
-    if (origin.has_error())
-      return fail("--clock-origin: " + origin.error().detail, exit_usage);
-    asked_origin = *origin;
-  }
+  const auto begun = real_now();
+  const auto origin = a.clock_origin.empty() ? result<instant>{begun} : parse_time(a.clock_origin);
+  if (origin.has_error())
+    return fail("--clock-origin: " + origin.error().detail, exit_usage);
   raise_descriptor_limit();
   std::signal(SIGPIPE, SIG_IGN);
 
-  asio::io_context loop{1};
-  boost::system::error_code failed;
-  tcp::resolver resolver{loop};
-  const auto found = resolver.resolve(address->first, address->second,
-                                      tcp::resolver::passive | tcp::resolver::numeric_service, failed);
-  if (failed || found.empty())
-    return fail("cannot listen on " + a.listen + ": " + failed.message());
-  const tcp::endpoint wanted = *found.begin();
-  tcp::acceptor acceptor{loop};
-  acceptor.open(wanted.protocol(), failed);
-  if (!failed)
-    acceptor.set_option(tcp::acceptor::reuse_address(true), failed);
-  if (!failed)
-    acceptor.bind(wanted, failed);
-  if (!failed)
-    acceptor.listen(4096, failed);
-  if (failed)
-    return fail("cannot listen on " + a.listen + ": " + failed.message());
-
-  const auto begun = real_now();
-  clock_setting timing{a.clock_rate, a.clock_origin, begun, asked_origin.value_or(begun)};
+  clock_setting timing{a.clock_rate, a.clock_origin, begun, *origin};
   model world{
     {a.seed, std::chrono::microseconds{static_cast<std::int64_t>(a.build_time_s * 1e6)}, a.clock_rate}};
   state_file state;
-  if (!a.state.empty()) {
-    clock_setting stored;
-    if (const auto loaded = state.load(a.state, world, stored); loaded.has_error())
-      return fail(loaded.error().detail);
-    if (stored.rate == timing.rate && stored.origin == timing.origin)
-      timing = stored;
-  }
-  const auto now = [&timing] {
-    const auto real = real_now();
-    return moment{real, timing.business_origin + (real - timing.real_origin) * timing.rate};
-  };
-  if (world.users().empty() && (a.servers > 0 || a.users))
-    world.seed_servers(a.servers, a.users.value_or(std::max<std::int64_t>(1, a.servers / 10)), now());
-  if (!a.state.empty()) {
-    world.record_changes();
-    if (const auto begun_file = state.begin(a.state, world, timing); begun_file.has_error())
-      return fail(begun_file.error().detail);
-  }
-
-  int exit_code = EXIT_SUCCESS;
   panel served{{a.token, a.seed, std::chrono::milliseconds{a.latency_ms},
                 std::chrono::milliseconds{a.jitter_ms}, a.rate_limit, a.has_task_scheduler},
                world,
                a.state.empty() ? nullptr : &state,
-               now,
-               [&](const error& why) {
-                 exit_code = fail(why.detail);
-                 loop.stop();
-               }};
+               [&timing] {
+                 const auto real = real_now();
+                 return moment{real, business_time(timing, real)};
+               },
+               [](const error& why) { std::_Exit(fail(why.detail)); }};
+
+  asio::io_context loop{1};
+  auto acceptor = listen(loop, address->first, address->second);
+  if (acceptor.has_error())
+    return fail("cannot listen on " + a.listen + ": " + acceptor.error().detail);
+  if (const auto prepared = prepare(a, world, state, timing); prepared.has_error())
+    return fail(prepared.error().detail);
   asio::signal_set signals{loop, SIGTERM, SIGINT};
   signals.async_wait([&](boost::system::error_code, int) { loop.stop(); });
-  std::cout << "virtfusion-simulator listening on " << origin_of(acceptor.local_endpoint()) << "/api/v1"
+  std::cout << "virtfusion-simulator listening on " << origin_of(acceptor->local_endpoint()) << "/api/v1"
             << std::endl;
-  asio::co_spawn(loop, served.accept(std::move(acceptor)), asio::detached);
+  asio::co_spawn(loop, served.accept(std::move(*acceptor)), asio::detached);
   loop.run();
-  return exit_code;
+  return EXIT_SUCCESS;
 }
 
 } // namespace

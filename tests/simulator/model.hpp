@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <queue>
@@ -193,8 +194,8 @@ public:
   void record_changes() noexcept { is_recording_ = true; }
   /// One JSON object a line for everything that changed since the last call; empty when nothing did.
   std::string take_changes();
-  /// The same for everything that there is.
-  std::string snapshot() const;
+  /// The same for everything that there is, handed to `sink` in pieces of whole lines.
+  void snapshot(const std::function<void(std::string_view lines)>& sink) const;
   /// Takes one line back in. False when it is none of ours.
   bool restore(std::string_view line);
 

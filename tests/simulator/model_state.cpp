@@ -66,25 +66,34 @@ std::string model::take_changes() {
   return out;
 }
 
-std::string model::snapshot() const {
+void model::snapshot(const std::function<void(std::string_view lines)>& sink) const {
+  // 100,000 servers are 60 MB of text: never all of it at once.
+  constexpr std::size_t piece_bytes = 1024 * 1024;
   std::string out;
+  const auto add = [&](const char* kind, const auto& entity) {
+    append_line(out, kind, entity);
+    if (out.size() >= piece_bytes) {
+      sink(out);
+      out.clear();
+    }
+  };
   // Ids never come back, so the highest of each kind is kept even when its bearer is gone.
   append_number(out, "last_key", last_ssh_key_);
   append_number(out, "last_schedule", last_schedule_);
   append_number(out, "last_queue", last_queue_item_);
   for (const auto& [id, u] : users_)
-    append_line(out, "user", u);
+    add("user", u);
   for (const auto& [id, key] : ssh_keys_)
-    append_line(out, "key", key);
+    add("key", key);
   for (const auto* const s : order_)
-    append_line(out, "server", *s);
+    add("server", *s);
   for (const auto& g : gone_)
-    append_line(out, "gone", g);
+    add("gone", g);
   for (const auto& [id, s] : schedules_)
-    append_line(out, "schedule", s);
+    add("schedule", s);
   for (const auto& [id, item] : queue_)
-    append_line(out, "queue", item);
-  return out;
+    add("queue", item);
+  sink(out);
 }
 
 bool model::restore(std::string_view line) {

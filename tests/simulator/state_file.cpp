@@ -68,15 +68,19 @@ result<> state_file::begin(const std::string& path, model& m, const clock_settin
     ::close(file_);
   file_ = opened;
   m.take_changes();
-  std::string text;
-  archive::append_line(text, "clock", clock);
-  text += m.snapshot();
-  if (auto written = write(text); written.has_error())
+  snapshot_bytes_ = appended_bytes_ = 0;
+  std::string first_line;
+  archive::append_line(first_line, "clock", clock);
+  auto written = write(first_line);
+  m.snapshot([&](std::string_view lines) {
+    snapshot_bytes_ += lines.size();
+    if (!written.has_error())
+      written = write(lines);
+  });
+  if (written.has_error())
     return written;
   if (std::rename(fresh.c_str(), path.c_str()) != 0)
     return failure(path, "cannot replace");
-  snapshot_bytes_ = text.size();
-  appended_bytes_ = 0;
   return {};
 }
 

@@ -8,9 +8,10 @@
 
 namespace skyengine::simulator {
 
-/// How real and business time hang together. A restart with the same arguments goes on from the stored one.
+/// How real and business time hang together.
 struct clock_setting {
-  std::int64_t rate = 1;
+  /// Business seconds in a real one; 0: there is none yet.
+  std::int64_t rate = 0;
   /// As it was asked for; empty where it was not.
   std::string origin = {};
   instant real_origin{};

@@ -192,12 +192,16 @@ void simulated_panel::erase_server(std::int64_t id) const {
   control("DELETE", "/servers/" + std::to_string(id));
 }
 
-bool simulated_panel::wait_for_state(const std::function<bool(const json::object& state)>& holds) const {
+bool simulated_panel::wait_until(const std::function<bool()>& holds) {
   const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds{20};
-  while (!holds(state()))
+  while (!holds())
     if (std::chrono::steady_clock::now() >= limit)
       return false;
   return true;
+}
+
+bool simulated_panel::wait_for_state(const std::function<bool(const json::object& state)>& holds) const {
+  return wait_until([&] { return holds(state()); });
 }
 
 } // namespace skyengine::test

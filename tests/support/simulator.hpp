@@ -72,6 +72,8 @@ public:
   void patch_server(std::int64_t id, const boost::json::object& change) const;
   void erase_server(std::int64_t id) const;
 
+  /// Asks until `holds`; false when it does not within 20 s.
+  static bool wait_until(const std::function<bool()>& holds);
   /// Asks for the state until `holds`; false when it does not within 20 s.
   bool wait_for_state(const std::function<bool(const boost::json::object& state)>& holds) const;
 
