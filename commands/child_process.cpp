@@ -7,7 +7,7 @@
 
 #include <cerrno>
 #include <csignal>
-#include <cstring>
+#include <system_error>
 #include <utility>
 
 namespace skyengine::commands {
@@ -26,7 +26,7 @@ result<child_process> child_process::start(const std::filesystem::path& program,
   int ends[2] = {-1, -1};
   const int log = ::open(log_file.c_str(), O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0600);
   if (log < 0 || ::pipe2(ends, O_CLOEXEC) != 0) {
-    const std::string why = std::strerror(errno);
+    const auto why = std::generic_category().message(errno);
     if (log >= 0)
       ::close(log);
     return error{errc::internal, "cannot start " + name + ": " + why};
@@ -48,7 +48,7 @@ result<child_process> child_process::start(const std::filesystem::path& program,
   ::close(log);
   if (pid < 0) {
     ::close(ends[0]);
-    return error{errc::internal, "cannot start " + name + ": " + std::strerror(errno)};
+    return error{errc::internal, "cannot start " + name + ": " + std::generic_category().message(errno)};
   }
   std::string line;
   for (char c = 0; ::read(ends[0], &c, 1) == 1 && c != '\n';)

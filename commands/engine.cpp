@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 #include <random>
+#include <system_error>
 #include <utility>
 
 namespace skyengine::commands {
@@ -41,7 +41,7 @@ result<int> lock_data_folder(const std::filesystem::path& data_dir) {
   const int descriptor = failed ? -1 : ::open(path.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600);
   if (descriptor < 0)
     return error{errc::conflict, "cannot write to the data folder " + data_dir.string() + ": " +
-                                   (failed ? failed.message() : std::strerror(errno))};
+                                   (failed ? failed.message() : std::generic_category().message(errno))};
   if (::flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
     ::close(descriptor);
     return error{errc::conflict, "another engine runs on the data folder " + data_dir.string() +
