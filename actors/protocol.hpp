@@ -65,7 +65,7 @@ struct gateway_pace {
   /// Until the last of them is sent, behind what is queued now, at the pace of late; a stop by Retry-After
   /// counts in.
   std::chrono::milliseconds expected_wait{};
-  /// False while the breaker is not closed, and when the queue has no room for them.
+  /// False while the breaker is not closed.
   bool is_available = true;
   /// When it is worth asking again.
   std::chrono::seconds retry_after{};

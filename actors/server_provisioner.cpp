@@ -82,7 +82,8 @@ using implementation = server_provisioner_actor::extend<caf::reacts_to<create_st
                                                         caf::reacts_to<patience_over>,
                                                         caf::reacts_to<join_polled>>;
 
-// What one create still has to ask of VirtFusion while people wait: the server and its build.
+// What one create has to ask of VirtFusion while people wait: the server and its build. One that is open has
+// the first in line already.
 constexpr std::int64_t calls_per_create = 2;
 constexpr auto join_poll = 500ms;
 
@@ -205,7 +206,8 @@ struct server_provisioner_state {
     auto promise = self->make_response_promise<create_outcome>();
     const auto number = next_number++;
     tickets.emplace(number, ticket{open_promise{promise}, wanted.answer_by});
-    const auto ahead = static_cast<std::int64_t>(tickets.size() + undecided_creates()) * calls_per_create;
+    const auto ahead = static_cast<std::int64_t>(tickets.size()) * calls_per_create +
+                       static_cast<std::int64_t>(undecided_creates());
     spawn_task(admit_and_store(*servers, *services, wanted, ahead, options.max_wait),
                [number](result<db::server_store::created> outcome) {
                  return create_stored{number, std::move(outcome)};

@@ -165,8 +165,7 @@ struct virtfusion_gateway_state {
     const auto wait = expected_wait(call_class::interactive, query.calls, now);
     gateway_pace pace_now;
     pace_now.expected_wait = std::chrono::ceil<std::chrono::milliseconds>(wait);
-    pace_now.is_available =
-      breaker.is_closed() && static_cast<std::int64_t>(queues.room(call_class::interactive)) >= query.calls;
+    pace_now.is_available = breaker.is_closed();
     pace_now.retry_after = rounded_up(wait);
     return pace_now;
   }
