@@ -26,7 +26,11 @@ constexpr statement select_many{"api_key_list", "SELECT" SKYENGINE_API_KEY_COLUM
                                                 "FROM api_keys WHERE id > $1 ORDER BY id LIMIT $2::integer"};
 constexpr statement revoke_one{"api_key_revoke", R"sql(
   WITH k AS (
-    UPDATE api_keys SET revoked_at = $2::timestamptz WHERE id = $1 AND revoked_at IS NULL RETURNING id)
+    UPDATE api_keys SET revoked_at = $2::timestamptz WHERE id = $1 AND revoked_at IS NULL RETURNING id),
+  bound AS (
+    INSERT INTO idempotency_keys (caller, key, method, path, body_hash, api_key_id, created_at)
+    SELECT $4, $5, $6, $7, decode($8, 'hex'), id, $2::timestamptz
+      FROM api_keys WHERE id = $1 AND $5::text IS NOT NULL)
   INSERT INTO audit_log (at, actor, action, target)
   SELECT $2::timestamptz, $3, 'revoked', 'api key ' || id FROM k)sql"};
 
@@ -89,8 +93,14 @@ asio::awaitable<result<std::vector<api_key>>> api_key_store::list(api_key_id aft
   co_return keys;
 }
 
-asio::awaitable<result<api_key>> api_key_store::revoke(api_key_id id, std::string actor, instant now) {
-  const auto revoked = co_await db_.run(revoke_one, id, now, actor);
+asio::awaitable<result<api_key>>
+api_key_store::revoke(api_key_id id, std::string actor, std::optional<idempotency_claim> claim, instant now) {
+  const auto part = [&](std::string idempotency_claim::*member) {
+    return claim ? std::optional{(*claim).*member} : std::nullopt;
+  };
+  const auto revoked = co_await db_.run(revoke_one, id, now, actor, part(&idempotency_claim::caller),
+                                        part(&idempotency_claim::key), part(&idempotency_claim::method),
+                                        part(&idempotency_claim::path), part(&idempotency_claim::body_hash));
   if (!revoked)
     co_return revoked.error();
   co_return co_await find(id);

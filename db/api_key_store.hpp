@@ -32,8 +32,10 @@ public:
   asio::awaitable<result<std::optional<api_key>>> find_by_hash(std::string hash);
   /// By id, those after `after`, at most `limit`; revoked ones too.
   asio::awaitable<result<std::vector<api_key>>> list(api_key_id after, int limit);
-  /// errc::not_found when there is none; revoking twice changes nothing.
-  asio::awaitable<result<api_key>> revoke(api_key_id id, std::string actor, instant now);
+  /// errc::not_found when there is none; revoking twice changes nothing. errc::conflict (detail
+  /// `idempotency_keys_pkey`) when the idempotency key is taken.
+  asio::awaitable<result<api_key>>
+  revoke(api_key_id id, std::string actor, std::optional<idempotency_claim> claim, instant now);
 
 private:
   database& db_;

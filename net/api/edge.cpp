@@ -87,12 +87,6 @@ result<std::optional<idempotency_claim>> read_claim(const call& c) {
                                          std::string{c.request.path()}, sha256_hex(c.request.body)}};
 }
 
-result<> check_same_request(const db::idempotency_binding& bound, const idempotency_claim& claim) {
-  if (bound.method != claim.method || bound.path != claim.path || bound.body_hash != claim.body_hash)
-    return error{errc::idempotency_mismatch, "this Idempotency-Key was used for another request"};
-  return {};
-}
-
 namespace {
 
 /// Everything between a request and its route's answer. `pattern` becomes the route's, once that is known.
@@ -169,8 +163,17 @@ std::string_view method_label(http::verb method) noexcept {
 
 } // namespace
 
-edge::edge(asio::any_io_executor, edge_services services, edge_options options)
-    : state_(std::make_unique<edge_state>(services, std::move(options))) {}
+edge::edge(asio::any_io_executor loop, edge_services services, edge_options options)
+    : state_(std::make_unique<edge_state>(services, std::move(options))) {
+  auto* keys = &state_->keys;
+  listener_ = std::make_unique<db::listener>(
+    std::move(loop), services.database.options(), std::vector<std::string>{"api_key_changed"},
+    db::listener_callbacks{[keys] { keys->set_listening(true); }, [keys] { keys->set_listening(false); },
+                           [keys](std::string_view, std::string_view id) {
+                             if (const auto number = parse_id(id))
+                               keys->forget({*number});
+                           }});
+}
 
 edge::~edge() = default;
 

@@ -6,6 +6,7 @@
 #include "actors/runtime/steady_timers.hpp"
 #include "actors/virtfusion_caller.hpp"
 #include "db/database.hpp"
+#include "db/listener.hpp"
 #include "domain/clock.hpp"
 #include "domain/error.hpp"
 #include "net/api/key_guard.hpp"
@@ -71,6 +72,8 @@ public:
 
 private:
   std::unique_ptr<edge_state> state_;
+  // Tells of revoked keys.
+  std::unique_ptr<db::listener> listener_;
 };
 
 } // namespace skyengine::net::api

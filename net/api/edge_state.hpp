@@ -1,5 +1,6 @@
 #pragma once
 
+#include "db/audit_log_store.hpp"
 #include "db/catalogue_store.hpp"
 #include "db/server_store.hpp"
 #include "net/api/commands.hpp"
@@ -53,14 +54,15 @@ private:
 struct edge_state {
   edge_state(edge_services given, edge_options chosen)
       : services(given), options(std::move(chosen)), servers(given.database), catalogue(given.database),
-        api_keys(given.database), keys(api_keys, options.keys), provisioner_gate(options.most_questions),
-        stream_gate(options.most_streams) {}
+        api_keys(given.database), audit(given.database), keys(api_keys, options.keys),
+        provisioner_gate(options.most_questions), stream_gate(options.most_streams) {}
 
   edge_services services;
   edge_options options;
   db::server_store servers;
   db::catalogue_store catalogue;
   db::api_key_store api_keys;
+  db::audit_log_store audit;
   key_guard keys;
   http_figures figures;
 
@@ -108,9 +110,6 @@ result<boost::json::object> read_body(const http::request& request);
 
 /// The claim that an `Idempotency-Key` makes; nullopt without one. errc::malformed_request.
 result<std::optional<idempotency_claim>> read_claim(const call& c);
-
-/// errc::idempotency_mismatch when `bound` is of another request than `claim`.
-result<> check_same_request(const db::idempotency_binding& bound, const idempotency_claim& claim);
 
 /// `{"items": […], "nextCursor": …}` of at most `limit` of `items`; when there are more, `key_of` the last
 /// one shown is where the next page begins.

@@ -21,6 +21,33 @@ bool has_first_answer(const edge_state& edge, const idempotency_claim& claim) {
   return edge.first_answers.contains({claim.caller, claim.key});
 }
 
+asio::awaitable<result<std::optional<db::idempotency_binding>>>
+find_earlier(edge_state& edge, std::optional<idempotency_claim> claim) {
+  if (!claim)
+    co_return std::optional<db::idempotency_binding>{};
+  auto bound = co_await edge.servers.find_key(claim->caller, claim->key);
+  if (bound && *bound &&
+      ((*bound)->method != claim->method || (*bound)->path != claim->path ||
+       (*bound)->body_hash != claim->body_hash))
+    co_return error{errc::idempotency_mismatch, "this Idempotency-Key was used for another request"};
+  co_return bound;
+}
+
+asio::awaitable<result<>>
+keep_status(edge_state& edge, std::optional<idempotency_claim> claim, http::status status) {
+  if (!claim)
+    co_return result<>{};
+  const auto kept =
+    co_await edge.servers.set_first_status(claim->caller, claim->key, static_cast<int>(status));
+  if (!kept)
+    co_return kept.error();
+  co_return result<>{};
+}
+
+bool is_key_taken(const error& refused) {
+  return refused.code == errc::conflict && refused.detail == "idempotency_keys_pkey";
+}
+
 void mark_replayed(http::response& answer) {
   answer.headers.set("Idempotent-Replayed", "true");
 }

@@ -17,8 +17,20 @@ private:
   std::optional<std::pair<std::string, std::string>> key_;
 };
 
-/// Whether another request than the caller's own `first_answer` may yet give the first answer.
+/// Whether a request of this node may yet give the first answer to the key.
 bool has_first_answer(const edge_state& edge, const idempotency_claim& claim);
+
+/// What the key is bound to already; nullopt without a claim, or when the key is free.
+/// errc::idempotency_mismatch when it was used for another request.
+asio::awaitable<result<std::optional<db::idempotency_binding>>>
+find_earlier(edge_state& edge, std::optional<idempotency_claim> claim);
+
+/// Remembers the status of an answer before it is given; nothing without a claim.
+asio::awaitable<result<>>
+keep_status(edge_state& edge, std::optional<idempotency_claim> claim, http::status status);
+
+/// Whether `refused` says that somebody else has taken the key since it was looked for.
+bool is_key_taken(const error& refused);
 
 /// Adds `Idempotent-Replayed: true`.
 void mark_replayed(http::response& answer);

@@ -13,17 +13,46 @@ using enum audience;
 using http::verb;
 
 constexpr std::array<std::string_view, 1> json{"application/json"};
+constexpr std::array<std::string_view, 2> json_or_events{"application/json", "text/event-stream"};
+constexpr std::array<std::string_view, 1> text{"text/plain"};
+constexpr std::array<std::string_view, 1> html{"text/html"};
+constexpr std::array<std::string_view, 1> yaml{"application/yaml"};
 
+// clang-format off
 constexpr std::array table{
-  route{verb::get, "/healthz", everybody, "", json, get_health},
-  route{verb::get, "/readyz", everybody, "", json, get_readiness},
+  route{verb::get,     "/healthz",                 everybody, "",                json, get_health},
+  route{verb::get,     "/readyz",                  everybody, "",                json, get_readiness},
+  route{verb::get,     "/metrics",                 everybody, "",                text, get_metrics},
+  route{verb::get,     "/openapi.yaml",            everybody, "",                yaml, get_openapi},
+  route{verb::get,     "/docs",                    everybody, "",                html, get_docs},
 
-  route{verb::post, "/servers/create", keys, "servers:write", json, post_server_old, "/v1/servers"},
-  route{verb::post, "/v1/servers", keys, "servers:write", json, post_server},
-  route{verb::get, "/v1/servers", keys, "servers:read", json, list_servers},
-  route{verb::get, "/v1/servers/{id}", keys, "servers:read", json, get_server},
-  route{verb::delete_, "/v1/servers/{id}", keys, "servers:write", json, delete_server},
+  route{verb::get,     "/v1/servers/{id}",         keys,      "servers:read",    json, get_server},
+  route{verb::delete_, "/v1/servers/{id}",         keys,      "servers:write",   json, delete_server},
+  route{verb::get,     "/v1/servers",              keys,      "servers:read",    json, list_servers},
+  route{verb::post,    "/v1/servers",              keys,      "servers:write",   json, post_server},
+  route{verb::post,    "/servers/create",          keys,      "servers:write",   json, post_server_old, "/v1/servers"},
+  route{verb::get,     "/v1/servers/{id}/events",  keys,      "servers:read",    json_or_events, get_server_events},
+  route{verb::get,     "/v1/servers/{id}/actions", keys,      "servers:read",    json, list_server_actions},
+  route{verb::get,     "/v1/actions/{id}",         keys,      "servers:read",    json, get_action},
+  route{verb::post,    "/v1/actions/{id}/retry",   operators, "servers:write",   json, retry_action},
+
+  route{verb::get,     "/v1/plans",                keys,      "",                json, list_plans},
+  route{verb::get,     "/v1/plans/{planId}",       keys,      "",                json, get_plan},
+  route{verb::put,     "/v1/plans/{planId}",       operators, "catalogue:write", json, put_plan},
+  route{verb::get,     "/v1/regions",              keys,      "",                json, list_regions},
+  route{verb::get,     "/v1/regions/{region}",     keys,      "",                json, get_region},
+  route{verb::put,     "/v1/regions/{region}",     operators, "catalogue:write", json, put_region},
+  route{verb::get,     "/v1/users",                operators, "",                json, list_users},
+  route{verb::get,     "/v1/users/{userId}",       operators, "",                json, get_user},
+  route{verb::put,     "/v1/users/{userId}",       operators, "catalogue:write", json, put_user},
+
+  route{verb::get,     "/v1/api-keys",             operators, "keys:write",      json, list_api_keys},
+  route{verb::post,    "/v1/api-keys",             operators, "keys:write",      json, post_api_key},
+  route{verb::get,     "/v1/api-keys/{id}",        operators, "keys:write",      json, get_api_key},
+  route{verb::delete_, "/v1/api-keys/{id}",        operators, "keys:write",      json, delete_api_key},
+  route{verb::get,     "/v1/audit-log",            operators, "audit:read",      json, list_audit_log},
 };
+// clang-format on
 
 std::string_view take_segment(std::string_view& rest) noexcept {
   rest.remove_prefix(1);

@@ -15,6 +15,41 @@ struct call;
 struct edge_state;
 using answer = asio::awaitable<result<http::response>>;
 
+// actions.cpp
+answer list_server_actions(edge_state& edge, const call& c);
+answer get_action(edge_state& edge, const call& c);
+answer retry_action(edge_state& edge, const call& c);
+
+// api_keys.cpp
+answer post_api_key(edge_state& edge, const call& c);
+answer get_api_key(edge_state& edge, const call& c);
+answer list_api_keys(edge_state& edge, const call& c);
+answer delete_api_key(edge_state& edge, const call& c);
+
+// audit_log.cpp
+answer list_audit_log(edge_state& edge, const call& c);
+
+// catalogue.cpp
+answer put_plan(edge_state& edge, const call& c);
+answer get_plan(edge_state& edge, const call& c);
+answer list_plans(edge_state& edge, const call& c);
+answer put_region(edge_state& edge, const call& c);
+answer get_region(edge_state& edge, const call& c);
+answer list_regions(edge_state& edge, const call& c);
+answer put_user(edge_state& edge, const call& c);
+answer get_user(edge_state& edge, const call& c);
+answer list_users(edge_state& edge, const call& c);
+
+// documents.cpp
+answer get_openapi(edge_state& edge, const call& c);
+answer get_docs(edge_state& edge, const call& c);
+
+// events.cpp
+answer get_server_events(edge_state& edge, const call& c);
+
+// metrics.cpp
+answer get_metrics(edge_state& edge, const call& c);
+
 // probes.cpp
 answer get_health(edge_state& edge, const call& c);
 answer get_readiness(edge_state& edge, const call& c);

@@ -88,8 +88,6 @@ asio::awaitable<result<http::response>> answer_stored(edge_state& edge,
 /// A repeat: waits with the one who was first, if that is not over.
 asio::awaitable<result<http::response>> replay_create(
   edge_state& edge, const call& c, db::idempotency_binding bound, idempotency_claim claim, record_form form) {
-  if (const auto same = check_same_request(bound, claim); !same)
-    co_return same.error();
   // Where nobody was ever answered and nobody waits to be, this answer is the first.
   const auto is_replay = bound.first_status || has_first_answer(edge, claim);
   if (!bound.first_status) {
@@ -120,13 +118,11 @@ asio::awaitable<result<http::response>> create(edge_state& edge, const call& c, 
   const auto claim = read_claim(c);
   if (!claim)
     co_return claim.error();
-  if (*claim) {
-    const auto bound = co_await edge.servers.find_key((*claim)->caller, (*claim)->key);
-    if (!bound)
-      co_return bound.error();
-    if (*bound)
-      co_return co_await replay_create(edge, c, **bound, **claim, form);
-  }
+  const auto earlier = co_await find_earlier(edge, *claim);
+  if (!earlier)
+    co_return earlier.error();
+  if (*earlier)
+    co_return co_await replay_create(edge, c, **earlier, **claim, form);
   const auto body = read_body(c.request);
   if (!body)
     co_return body.error();
@@ -144,12 +140,12 @@ asio::awaitable<result<http::response>> create(edge_state& edge, const call& c, 
     co_await edge.ask_provisioner<actors::create_outcome>(edge.options.patience + storing_patience, wanted);
   if (outcome)
     co_return co_await answer_stored(edge, c, outcome->action, *claim, form, outcome->password, false);
-  if (*claim) {
-    // Somebody else was first with this key, or the order was stored and its answer lost.
-    const auto bound = co_await edge.servers.find_key((*claim)->caller, (*claim)->key);
-    if (bound && *bound)
-      co_return co_await replay_create(edge, c, **bound, **claim, form);
-  }
+  // Somebody else was first with this key, or the order was stored and its answer lost.
+  const auto stored = co_await find_earlier(edge, *claim);
+  if (!stored)
+    co_return stored.error();
+  if (*stored)
+    co_return co_await replay_create(edge, c, **stored, **claim, form);
   co_return explain_refusal(outcome.error());
 }
 
@@ -161,8 +157,6 @@ http::response action_answer(const action& one) {
 
 asio::awaitable<result<http::response>>
 replay_delete(edge_state& edge, const call& c, db::idempotency_binding bound, idempotency_claim claim) {
-  if (const auto same = check_same_request(bound, claim); !same)
-    co_return same.error();
   const auto action = co_await edge.servers.find_action(*bound.action, c.owner());
   if (!action)
     co_return action.error();
@@ -216,32 +210,27 @@ answer delete_server(edge_state& edge, const call& c) {
   const auto claim = read_claim(c);
   if (!claim)
     co_return claim.error();
-  if (*claim) {
-    const auto bound = co_await edge.servers.find_key((*claim)->caller, (*claim)->key);
-    if (!bound)
-      co_return bound.error();
-    if (*bound)
-      co_return co_await replay_delete(edge, c, **bound, **claim);
-  }
+  const auto earlier = co_await find_earlier(edge, *claim);
+  if (!earlier)
+    co_return earlier.error();
+  if (*earlier)
+    co_return co_await replay_delete(edge, c, **earlier, **claim);
   const auto id = parse_id(c.parameters[0]);
   if (!id)
     co_return no_such_server();
   const first_answer pending{edge, *claim};
   const actors::delete_server wanted{{*id}, c.owner(), c.by(), *claim};
   const auto action = co_await edge.ask_provisioner<skyengine::action>(storing_patience, wanted);
-  if (!action && *claim) {
-    const auto bound = co_await edge.servers.find_key((*claim)->caller, (*claim)->key);
-    if (bound && *bound)
-      co_return co_await replay_delete(edge, c, **bound, **claim);
-  }
-  if (!action)
+  if (!action) {
+    const auto stored = co_await find_earlier(edge, *claim);
+    if (!stored)
+      co_return stored.error();
+    if (*stored)
+      co_return co_await replay_delete(edge, c, **stored, **claim);
     co_return action.error();
-  if (*claim) {
-    const auto first = co_await edge.servers.set_first_status((*claim)->caller, (*claim)->key,
-                                                              static_cast<int>(http::status::accepted));
-    if (!first)
-      co_return first.error();
   }
+  if (const auto kept = co_await keep_status(edge, *claim, http::status::accepted); !kept)
+    co_return kept.error();
   co_return action_answer(*action);
 }
 

@@ -109,6 +109,11 @@ const contract& contract::virtfusion() {
   return loaded;
 }
 
+const contract& contract::api() {
+  static const contract loaded{SKYENGINE_API_CONTRACT};
+  return loaded;
+}
+
 const json::value& contract::resolve(const json::value& node) const {
   const auto* current = &node;
   while (const auto* const reference = member(*current, "$ref")) {
@@ -232,7 +237,8 @@ std::vector<std::string> contract::misfits_of_content(const json::value& holder,
   const auto* const content = member(holder, "content");
   if (!content)
     return body.empty() ? std::vector<std::string>{} : std::vector<std::string>{"there should be no body"};
-  const auto* const media = member(*content, "application/json");
+  const auto* const plain = member(*content, "application/json");
+  const auto* const media = plain ? plain : member(*content, "application/problem+json");
   if (!media)
     return {};
   boost::system::error_code failed;

@@ -18,6 +18,8 @@ public:
   explicit contract(const std::filesystem::path& file);
   /// The project's own `net/virtfusion/contract.yaml`, read once.
   static const contract& virtfusion();
+  /// Our own `net/api/openapi.yaml`, read once.
+  static const contract& api();
 
   /// What is wrong with a request; empty when nothing is. `target` is path and query below the API's base
   /// path.

@@ -2,8 +2,10 @@
 
 #include "db/api_key_store.hpp"
 #include "net/api/api_key_secret.hpp"
+#include "tests/support/contract.hpp"
 
 #include <boost/json/parse.hpp>
+#include <gtest/gtest.h>
 
 #include <stdexcept>
 
@@ -97,6 +99,10 @@ api_answer engine::call_as(std::string_view key,
   auto answered = connection.answer(method == "HEAD");
   if (!answered)
     throw std::runtime_error("no answer to " + std::string{method} + " " + std::string{target});
+  const auto& contract = contract::api();
+  if (method != "HEAD" && !contract.operation_of(method, target).empty())
+    for (const auto& misfit : contract.check_answer(method, target, answered->status, answered->body))
+      ADD_FAILURE() << method << " " << target << ": " << misfit << "\n" << answered->body;
   return {std::move(*answered)};
 }
 

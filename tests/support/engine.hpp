@@ -37,7 +37,8 @@ public:
          rig_options rig_settings = {});
   ~engine();
 
-  /// A request with the operator's key, on a connection of its own.
+  /// A request with the operator's key, on a connection of its own. An answer that does not fit
+  /// net/api/openapi.yaml fails the test.
   api_answer
   call(std::string_view method, std::string_view target, std::string_view body = {}, headers more = {});
   /// With another key; empty: without one.

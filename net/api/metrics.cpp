@@ -1,0 +1,199 @@
+#include "net/api/edge_state.hpp"
+#include "net/api/routes.hpp"
+
+#include <prometheus/text_serializer.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <filesystem>
+#include <fstream>
+#include <limits>
+#include <sstream>
+
+namespace skyengine::net::api {
+
+namespace {
+
+using prometheus::ClientMetric;
+using prometheus::MetricFamily;
+using prometheus::MetricType;
+using labels = std::vector<ClientMetric::Label>;
+
+constexpr std::chrono::seconds figures_patience{2};
+
+/// Gathers families of metrics, their names with the engine's prefix.
+class collection {
+public:
+  void counter(const char* name, const char* help, double value, labels of = {}) {
+    auto& one = add(name, help, MetricType::Counter, std::move(of));
+    one.counter.value = value;
+  }
+  void gauge(const char* name, const char* help, double value, labels of = {}) {
+    auto& one = add(name, help, MetricType::Gauge, std::move(of));
+    one.gauge.value = value;
+  }
+  /// `counts` has one more than `bounds`, for the rest.
+  template <class Bounds, class Counts>
+  void histogram(const char* name,
+                 const char* help,
+                 const Bounds& bounds,
+                 const Counts& counts,
+                 double sum,
+                 labels of = {}) {
+    auto& one = add(name, help, MetricType::Histogram, std::move(of)).histogram;
+    for (std::size_t i = 0; i < counts.size(); ++i) {
+      one.sample_count += counts[i];
+      const auto bound = i < bounds.size() ? bounds[i] : std::numeric_limits<double>::infinity();
+      one.bucket.push_back({one.sample_count, bound});
+    }
+    one.sample_sum = sum;
+  }
+  std::string text() const { return prometheus::TextSerializer{}.Serialize(families_); }
+
+private:
+  ClientMetric& add(const char* name, const char* help, MetricType type, labels of) {
+    const std::string_view plain{name};
+    const auto full = plain.starts_with("process_") ? std::string{plain} : "skyengine_" + std::string{plain};
+    if (families_.empty() || families_.back().name != full)
+      families_.push_back({full, help, type, {}});
+    auto& one = families_.back().metric.emplace_back();
+    one.label = std::move(of);
+    return one;
+  }
+
+  std::vector<MetricFamily> families_;
+};
+
+double as_double(std::uint64_t number) {
+  return static_cast<double>(number);
+}
+
+void add_http(collection& all, const edge_state& edge) {
+  const auto name = [](const http_figures::name& of) -> labels {
+    const auto& [method, pattern, status] = of;
+    return {
+      {"method", std::string{method}}, {"route", std::string{pattern}}, {"status", std::to_string(status)}};
+  };
+  for (const auto& [of, one] : edge.figures.all())
+    all.counter("http_requests_total", "Answered requests.", as_double(one.count), name(of));
+  for (const auto& [of, one] : edge.figures.all())
+    all.histogram("http_request_duration_seconds", "From the whole request to its answer.", request_buckets,
+                  one.buckets, one.seconds, name(of));
+  all.gauge("http_event_streams", "Open event streams.", as_double(edge.stream_gate.taken()));
+}
+
+void add_gateway(collection& all, const actors::gateway_figures& figures) {
+  for (const auto& one : figures.requests)
+    all.counter("virtfusion_requests_total", "Calls to VirtFusion, by what came of them.",
+                as_double(one.count), {{"operation", one.operation}, {"outcome", one.outcome}});
+  all.gauge("virtfusion_in_flight", "Slots in use for calls to VirtFusion.", as_double(figures.in_flight));
+  all.gauge("virtfusion_in_flight_limit", "Slots that VirtFusion bears at present.",
+            as_double(figures.limit));
+  static constexpr const char* classes[] = {"interactive", "control", "background", "build_poll"};
+  for (std::size_t i = 0; i < figures.classes.size() && i < std::size(classes); ++i)
+    all.gauge("virtfusion_queue_depth", "Calls that wait for a slot.",
+              as_double(figures.classes[i].queue_depth), {{"class", classes[i]}});
+  for (std::size_t i = 0; i < figures.classes.size() && i < std::size(classes); ++i)
+    all.counter("virtfusion_rejected_total", "Calls refused before they were sent.",
+                as_double(figures.classes[i].rejected), {{"class", classes[i]}});
+  all.gauge("virtfusion_breaker_state", "0 closed, 1 half-open, 2 open.", as_double(figures.breaker_state));
+  all.counter("deadline_dropped_total", "Work dropped since nobody waits for it any more.",
+              as_double(figures.deadline_dropped), {{"actor", "virtfusion_gateway"}});
+}
+
+void add_provisioner(collection& all, const actors::provisioner_figures& figures) {
+  constexpr auto name = "provisioning_total";
+  constexpr auto help = "Orders, by what came of them.";
+  all.counter(name, help, as_double(figures.succeeded), {{"outcome", "succeeded"}});
+  all.counter(name, help, as_double(figures.failed), {{"outcome", "failed"}});
+  all.counter(name, help, as_double(figures.refused), {{"outcome", "refused"}});
+  all.gauge("provisioning_open", "Creates under way on this node.", as_double(figures.open_creates));
+  all.histogram("provisioning_duration_seconds", "From the stored order to the end of its saga.",
+                actors::provisioning_buckets, figures.durations, figures.seconds_sum);
+}
+
+void add_database(collection& all, const db::database_counters& counters) {
+  all.counter("db_queries_total", "Statements.", as_double(counters.queries));
+  all.counter("db_query_failures_total", "Statements that failed.", as_double(counters.failed));
+  all.counter("db_reconnects_total", "Lost connections that were replaced.", as_double(counters.reconnects));
+  all.gauge("db_outstanding", "Statements that wait or run.", as_double(counters.outstanding));
+}
+
+std::size_t open_descriptors() {
+  std::error_code ec;
+  std::size_t count = 0;
+  for (std::filesystem::directory_iterator each{"/proc/self/fd", ec}, end; !ec && each != end;
+       each.increment(ec))
+    ++count;
+  return count;
+}
+
+/// The fields of /proc/self/stat behind the program's name, which may hold anything.
+std::vector<std::string> process_stat() {
+  std::ifstream file{"/proc/self/stat"};
+  std::string line;
+  std::getline(file, line);
+  const auto behind = line.rfind(')');
+  std::vector<std::string> fields;
+  if (behind == std::string::npos)
+    return fields;
+  std::istringstream rest{line.substr(behind + 1)};
+  for (std::string field; rest >> field;)
+    fields.push_back(field);
+  return fields;
+}
+
+void add_process(collection& all) {
+  // Counted from the field behind the name: utime, stime, rss.
+  constexpr std::size_t user_ticks = 11;
+  constexpr std::size_t system_ticks = 12;
+  constexpr std::size_t resident_pages = 21;
+  const auto fields = process_stat();
+  const auto number = [&](std::size_t index) {
+    double value = 0;
+    if (index < fields.size())
+      std::from_chars(fields[index].data(), fields[index].data() + fields[index].size(), value);
+    return value;
+  };
+  all.counter("process_cpu_seconds_total", "Processor time used.",
+              (number(user_ticks) + number(system_ticks)) / static_cast<double>(sysconf(_SC_CLK_TCK)));
+  all.gauge("process_resident_memory_bytes", "Memory in use.",
+            number(resident_pages) * static_cast<double>(sysconf(_SC_PAGESIZE)));
+  all.gauge("process_open_fds", "Open file descriptors.", as_double(open_descriptors()));
+}
+
+} // namespace
+
+answer get_metrics(edge_state& edge, const call&) {
+  collection all;
+  all.gauge("build_info", "What runs here.", 1,
+            {{"version", edge.options.version}, {"commit", edge.options.commit}});
+  add_http(all, edge);
+  if (edge.gateway) {
+    const actors::gateway_figures_query query;
+    const auto figures =
+      co_await edge.services.asker.ask<actors::gateway_figures>(edge.gateway, figures_patience, query);
+    if (figures)
+      add_gateway(all, *figures);
+  }
+  if (edge.provisioner) {
+    const actors::provisioner_figures_query query;
+    const auto figures = co_await edge.services.asker.ask<actors::provisioner_figures>(
+      edge.provisioner, figures_patience, query);
+    if (figures)
+      add_provisioner(all, *figures);
+  }
+  if (const auto counts = co_await edge.servers.count_by_state())
+    for (const auto& [state, count] : *counts)
+      all.gauge("servers", "Servers, by state.", static_cast<double>(count),
+                {{"state", std::string{to_string(state)}}});
+  add_database(all, edge.services.database.counters());
+  add_process(all);
+  http::response answer;
+  answer.headers.set(http::field::content_type, "text/plain; version=0.0.4; charset=utf-8");
+  answer.headers.set(http::field::cache_control, "no-store");
+  answer.body = all.text();
+  co_return answer;
+}
+
+} // namespace skyengine::net::api
