@@ -21,6 +21,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace skyengine::commands {
@@ -235,13 +236,18 @@ private:
     for (int i = 0; i < wanted; ++i)
       asio::co_spawn(node_.loop(), order_one(i, &refusals, &done, &failures), asio::detached);
     // Before this coroutine ends all of them have: they refer to its frame.
-    for (auto is_over = false; !is_over;) {
-      is_over = done == wanted;
-      std::printf("\r  active        %2d of %d", done, wanted);
-      std::fflush(stdout);
+    // A terminal sees it counted on one line, a file a line for each change.
+    const char* form =
+      ::isatty(STDOUT_FILENO) == 1 ? "\r  active        %2d of %d" : "  active        %2d of %d\n";
+    for (int told = -1; told < wanted;) {
+      if (const auto last = std::exchange(told, done); last != told) {
+        std::printf(form, told, wanted);
+        std::fflush(stdout);
+      }
       co_await wait_until(node_.timers(), node_.timers().now() + 50ms);
     }
-    std::putchar('\n');
+    if (::isatty(STDOUT_FILENO) == 1)
+      std::putchar('\n');
     if (!failures.empty())
       throw broken{failures.front()};
     const auto requests = co_await exchange(control_, http::verb::get, "/_control/requests", nullptr);
