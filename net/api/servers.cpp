@@ -37,12 +37,14 @@ asio::awaitable<result<standing>> read_standing(edge_state& edge, action_id id) 
   co_return standing{*server, *action};
 }
 
-unsigned status_of(const standing& now, record_form form) {
+/// `is_decided`: VirtFusion has taken the build, which its row may not have yet.
+unsigned status_of(const standing& now, bool is_decided, record_form form) {
   if (form == record_form::old)
     return static_cast<unsigned>(http::status::created);
   if (now.action.state == action_state::failed && now.action.failure)
     return static_cast<unsigned>(problem_of(now.action.failure->code).status);
-  const auto is_taken = now.action.state == action_state::succeeded || now.action.step == saga_step::building;
+  const auto is_taken =
+    is_decided || now.action.state == action_state::succeeded || now.action.step == saga_step::building;
   return static_cast<unsigned>(is_taken ? http::status::created : http::status::accepted);
 }
 
@@ -63,15 +65,14 @@ render(const call& c, const standing& now, unsigned status, record_form form, co
 /// The answer to a create whose rows are stored. Its status is remembered before anybody hears it.
 asio::awaitable<result<http::response>> answer_stored(edge_state& edge,
                                                       const call& c,
-                                                      action_id action,
+                                                      actors::create_outcome outcome,
                                                       std::optional<idempotency_claim> claim,
                                                       record_form form,
-                                                      secret password,
                                                       bool is_replay) {
-  const auto now = co_await read_standing(edge, action);
+  const auto now = co_await read_standing(edge, outcome.action);
   if (!now)
     co_return now.error();
-  auto status = status_of(*now, form);
+  auto status = status_of(*now, outcome.is_decided, form);
   if (claim) {
     const auto first =
       co_await edge.servers.set_first_status(claim->caller, claim->key, static_cast<int>(status));
@@ -79,7 +80,7 @@ asio::awaitable<result<http::response>> answer_stored(edge_state& edge,
       co_return first.error();
     status = static_cast<unsigned>(*first);
   }
-  auto answer = render(c, *now, status, form, password);
+  auto answer = render(c, *now, status, form, outcome.password);
   if (is_replay)
     mark_replayed(answer);
   co_return answer;
@@ -90,14 +91,16 @@ asio::awaitable<result<http::response>> replay_create(
   edge_state& edge, const call& c, db::idempotency_binding bound, idempotency_claim claim, record_form form) {
   // Where nobody was ever answered and nobody waits to be, this answer is the first.
   const auto is_replay = bound.first_status || has_first_answer(edge, claim);
+  actors::create_outcome outcome{*bound.action};
   if (!bound.first_status) {
     const actors::join_create join{*bound.action, edge.services.timers.now() + edge.options.patience};
     const auto joined =
       co_await edge.ask_provisioner<actors::create_outcome>(edge.options.patience + storing_patience, join);
     if (!joined)
       co_return joined.error();
+    outcome = *joined;
   }
-  co_return co_await answer_stored(edge, c, *bound.action, claim, form, {}, is_replay);
+  co_return co_await answer_stored(edge, c, outcome, claim, form, is_replay);
 }
 
 /// As `refused`, in the words of the field that it is about, when a row vanished since it was checked.
@@ -139,7 +142,7 @@ asio::awaitable<result<http::response>> create(edge_state& edge, const call& c, 
   const auto outcome =
     co_await edge.ask_provisioner<actors::create_outcome>(edge.options.patience + storing_patience, wanted);
   if (outcome)
-    co_return co_await answer_stored(edge, c, outcome->action, *claim, form, outcome->password, false);
+    co_return co_await answer_stored(edge, c, *outcome, *claim, form, false);
   // Somebody else was first with this key, or the order was stored and its answer lost.
   const auto stored = co_await find_earlier(edge, *claim);
   if (!stored)
