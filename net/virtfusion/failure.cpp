@@ -1,14 +1,12 @@
 #include "net/virtfusion/failure.hpp"
 
-#include "net/virtfusion/transport.hpp"
-
 #include <boost/json.hpp>
 
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <cstdio>
 #include <stdexcept>
+#include <utility>
 
 namespace skyengine::net::virtfusion {
 
@@ -136,6 +134,25 @@ bool is_control(std::string_view sequence) noexcept {
   return sequence.size() == 2 && first == 0xC2 && static_cast<unsigned char>(sequence[1]) < 0xA0;
 }
 
+/// Valid UTF-8 without control characters; they and blanks become one blank, broken bytes become `?`.
+std::string in_one_line(std::string_view text) {
+  std::string out;
+  bool is_gap = false;
+  while (!text.empty()) {
+    const auto length = sequence_length(text);
+    const auto sequence = text.substr(0, std::max<std::size_t>(length, 1));
+    text.remove_prefix(sequence.size());
+    if (length != 0 && (sequence == " " || is_control(sequence))) {
+      is_gap = !out.empty();
+      continue;
+    }
+    if (std::exchange(is_gap, false))
+      out += ' ';
+    out += length == 0 ? std::string_view{"?"} : sequence;
+  }
+  return out;
+}
+
 /// What VirtFusion itself says in its JSON; empty for the page of a proxy.
 std::string said_in(std::string_view body) {
   std::string text;
@@ -260,10 +277,6 @@ void throw_exception_from_error(const call_failure& e, const boost::source_locat
   throw std::logic_error("a failed call was read without a check: " + e.text);
 }
 
-void throw_exception_from_error(const no_answer& e, const boost::source_location&) {
-  throw std::logic_error("a failed exchange was read without a check: " + e.detail);
-}
-
 std::optional<call_failure> failure_of(operation op, const answer& given) {
   if (given.is_success())
     return std::nullopt;
@@ -283,27 +296,15 @@ std::string words_of(std::string_view body) {
 }
 
 std::string cleaned(std::string_view text, std::size_t limit) {
-  const auto harmless = without_secrets(text);
-  std::string out;
-  std::size_t characters = 0;
-  bool is_gap = false;
-  for (std::string_view rest = harmless; !rest.empty() && characters < limit;) {
-    const auto length = sequence_length(rest);
-    const auto sequence = rest.substr(0, std::max<std::size_t>(length, 1));
-    rest.remove_prefix(sequence.size());
-    if (length != 0 && (sequence == " " || is_control(sequence))) {
-      is_gap = !out.empty();
-      continue;
-    }
-    if (is_gap) {
-      out += ' ';
-      is_gap = false;
-      if (++characters == limit)
-        break;
-    }
-    out += length == 0 ? std::string_view{"?"} : sequence;
-    ++characters;
-  }
+  // Eight bytes for each character that may stay: blanks that fall together are cheap, an endless text is not
+  // read.
+  auto out = without_secrets(in_one_line(text.substr(0, 8 * limit)));
+  std::size_t end = 0;
+  for (std::size_t characters = 0; end < out.size() && characters < limit; ++characters)
+    end += sequence_length(std::string_view{out}.substr(end));
+  out.resize(end);
+  if (out.ends_with(' '))
+    out.pop_back();
   return out;
 }
 
