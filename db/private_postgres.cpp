@@ -121,23 +121,43 @@ int exit_status_of(pid_t child) noexcept {
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+/// A program's words and variables, ready to be used between fork and exec.
+class command {
+public:
+  explicit command(std::vector<std::string> words) : words_(std::move(words)) {
+    for (auto& word : words_)
+      arguments_.push_back(word.data());
+    arguments_.push_back(nullptr);
+    for (auto& variable : variables_)
+      environment_.push_back(variable.data());
+    environment_.push_back(nullptr);
+  }
+
+  /// None of our variables reaches it: PostgreSQL's programs take some for settings.
+  [[noreturn]] void become_it() noexcept {
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, nullptr);
+    if (chdir("/") == 0)
+      execvpe(arguments_.front(), arguments_.data(), environment_.data());
+    _exit(127);
+  }
+
+private:
+  std::vector<std::string> words_;
+  std::vector<std::string> variables_{"LC_ALL=C", "PATH=/usr/local/bin:/usr/bin:/bin"};
+  std::vector<char*> arguments_;
+  std::vector<char*> environment_;
+};
+
 struct command_outcome {
   int status = -1;
   std::string output;
 };
 
-/// Runs a program to its end, in a session of its own, without our descriptors and PostgreSQL's variables.
+/// Runs a program to its end, in a session of its own and without our descriptors.
 command_outcome run_command(const account& who, const std::vector<std::string>& words) {
-  std::vector<char*> arguments;
-  for (const auto& word : words)
-    arguments.push_back(const_cast<char*>(word.c_str()));
-  arguments.push_back(nullptr);
-  std::vector<std::string> variables{"LC_ALL=C", "PATH=/usr/local/bin:/usr/bin:/bin"};
-  std::vector<char*> environment;
-  for (auto& variable : variables)
-    environment.push_back(variable.data());
-  environment.push_back(nullptr);
-
+  command prepared{words};
   std::array<int, 2> ends{};
   if (pipe2(ends.data(), O_CLOEXEC) != 0)
     return {-1, std::strerror(errno)};
@@ -148,15 +168,11 @@ command_outcome run_command(const account& who, const std::vector<std::string>& 
     return {-1, std::strerror(errno)};
   if (child == 0) {
     setsid();
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, nullptr);
     const auto nothing = open("/dev/null", O_RDONLY);
     if (dup2(nothing, 0) < 0 || dup2(input.get(), 1) < 0 || dup2(input.get(), 2) < 0 ||
-        syscall(SYS_close_range, 3U, ~0U, 0U) != 0 || chdir("/") != 0 || !become(who))
+        syscall(SYS_close_range, 3U, ~0U, 0U) != 0 || !become(who))
       _exit(126);
-    execvpe(arguments.front(), arguments.data(), environment.data());
-    _exit(127);
+    prepared.become_it();
   }
   input.close();
   command_outcome outcome;
@@ -170,6 +186,32 @@ command_outcome run_command(const account& who, const std::vector<std::string>& 
   }
   outcome.status = exit_status_of(child);
   return outcome;
+}
+
+/// Starts a program that outlives us and is nobody's child, with its words appended to `log`. As long as it
+/// runs it holds `lifeline`.
+void run_detached(const account& who,
+                  const std::vector<std::string>& words,
+                  const fs::path& log,
+                  int lifeline) {
+  command prepared{words};
+  const auto child = fork();
+  if (child == 0) {
+    if (fork() != 0)
+      _exit(0);
+    setsid();
+    const auto nothing = open("/dev/null", O_RDONLY);
+    if (dup2(nothing, 0) < 0 || !become(who))
+      _exit(126);
+    const auto output = open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
+    if (dup2(output, 1) < 0 || dup2(output, 2) < 0 ||
+        (lifeline >= 0 ? dup2(lifeline, 3) : open("/dev/null", O_RDONLY)) < 0 ||
+        syscall(SYS_close_range, 4U, ~0U, 0U) != 0)
+      _exit(126);
+    prepared.become_it();
+  }
+  if (child > 0)
+    exit_status_of(child);
 }
 
 bool can_use(const account& who, const fs::path& folder) {
@@ -259,7 +301,7 @@ struct binaries {
 };
 
 std::optional<binaries> look_at(const fs::path& folder, const account& who) {
-  for (const auto* const name : {"initdb", "pg_ctl", "postgres"})
+  for (const auto* const name : {"initdb", "postgres"})
     if (access((folder / name).c_str(), X_OK) != 0)
       return std::nullopt;
   const auto version = run_command(who, {(folder / "postgres").string(), "--version"});
@@ -293,7 +335,7 @@ find_binaries(const fs::path& given, int wanted, const fs::path& folder, const a
       found.push_back(std::move(*one));
   if (found.empty())
     return refused(
-      "PostgreSQL's programs (initdb, pg_ctl, postgres) were not found" +
+      "PostgreSQL's programs (initdb, postgres) were not found" +
       (given.empty() ? std::string{} : " in " + given.string()) +
       ": install PostgreSQL 15 or newer (Debian: apt-get install postgresql-15), or name a database "
       "by DATABASE_URL.");
@@ -474,6 +516,11 @@ struct private_postgres::implementation {
     fs::rename(half_made, database, failure);
     if (failure)
       return refused("Renaming", half_made, failure.value());
+    // Nobody waits until all of it is on disk; the server itself writes what it changes.
+    if (options.is_durable)
+      run_detached(who,
+                   {(programs.folder / "initdb").string(), "--sync-only", "--pgdata=" + database.string()},
+                   "/dev/null", -1);
     return {};
   }
 
@@ -546,12 +593,33 @@ struct private_postgres::implementation {
     std::error_code failure;
     if (fs::file_size(log_file, failure) > largest_log && !failure)
       fs::rename(log_file, folder / "postgres.log.1", failure);
-    const auto started = run_command(
-      who, {(programs.folder / "pg_ctl").string(), "start", "--pgdata=" + database.string(), "--silent",
-            "--wait", "--timeout=" + std::to_string(longest_start.count()), "--log=" + log_file.string()});
-    if (started.status != 0)
-      return command_failure("Starting PostgreSQL", folder, started.output + read_text(log_file));
-    return {};
+    const auto old_log = read_text(log_file).size();
+
+    std::array<int, 2> ends{};
+    const descriptor changes{inotify_init1(IN_CLOEXEC | IN_NONBLOCK)};
+    if (!changes ||
+        inotify_add_watch(changes.get(), database.c_str(), IN_CREATE | IN_MODIFY | IN_CLOSE_WRITE) < 0 ||
+        pipe2(ends.data(), O_CLOEXEC) != 0)
+      return refused("Watching", database, errno);
+    const descriptor end{ends[0]};
+    descriptor lifeline{ends[1]};
+    // Not by pg_ctl, which hands the paths to a shell.
+    run_detached(who, {(programs.folder / "postgres").string(), "-D", database.string()}, log_file,
+                 lifeline.get());
+    lifeline.close();
+    const auto deadline = std::chrono::steady_clock::now() + longest_start;
+    for (;;) {
+      std::array<pollfd, 2> events{pollfd{changes.get(), POLLIN, 0}, pollfd{end.get(), POLLIN, 0}};
+      if (poll(events.data(), events.size(), milliseconds_until(deadline)) == 0)
+        return refused("PostgreSQL did not get ready in " + folder.string() + "; see postgres.log there.");
+      if (const auto read = read_pid_file(database / "postmaster.pid"); read && read->status == "ready")
+        return {};
+      if (events[1].revents != 0)
+        return command_failure("Starting PostgreSQL", folder, read_text(log_file).substr(old_log));
+      std::array<char, 4096> unread{};
+      while (read(changes.get(), unread.data(), unread.size()) > 0) {
+      }
+    }
   }
 
   /// The caller holds the change lock.

@@ -11,7 +11,7 @@ namespace skyengine::db {
 struct private_postgres_options {
   /// The engine's data folder; the database lies in its `postgres`.
   std::filesystem::path data_dir;
-  /// The folder of `initdb`, `pg_ctl` and `postgres`; empty: `pg_config --bindir`, then
+  /// The folder of `initdb` and `postgres`; empty: `pg_config --bindir`, then
   /// `/usr/lib/postgresql/*/bin`.
   std::filesystem::path bindir = {};
   /// False: without fsync, for databases that live no longer than a test.
