@@ -37,7 +37,7 @@ json::value to_value(T x) {
 }
 template <class T>
 json::value to_value(const std::optional<T>& x) {
-  return to_value(*x);
+  return x ? to_value(*x) : json::value(nullptr);
 }
 
 inline void from_value(const json::value& v, std::int64_t& x) {

@@ -72,6 +72,16 @@ json::value ext_relation_of(const model& m, std::int64_t user_id) {
   return owner && owner->ext_relation_id ? json::value(*owner->ext_relation_id) : json::value(nullptr);
 }
 
+json::object user_entry(const user& u) {
+  json::object out{{"id", u.id}};
+  out["extRelationId"] = u.ext_relation_id ? json::value(*u.ext_relation_id) : json::value(nullptr);
+  if (u.rel_str)
+    out["relStr"] = *u.rel_str;
+  out["name"] = u.name;
+  out["email"] = u.email;
+  return out;
+}
+
 json::object state_record(const model& m, const server& s, moment now) {
   json::object out;
   out["id"] = s.id;
@@ -155,13 +165,8 @@ reply control::get_state(moment now) const {
     out += json::serialize(entry);
   };
   begin_list(R"(,"users":[)");
-  for (const auto& [id, u] : model_.users()) {
-    json::object entry{
-      {"id", id}, {"extRelationId", ext_relation_of(model_, id)}, {"name", u.name}, {"email", u.email}};
-    if (u.rel_str)
-      entry["relStr"] = *u.rel_str;
-    add(entry);
-  }
+  for (const auto& known : model_.users())
+    add(user_entry(known.second));
   begin_list(R"(],"servers":[)");
   for (const auto* const s : model_.servers())
     add(state_record(model_, *s, now));

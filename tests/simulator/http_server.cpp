@@ -19,35 +19,15 @@ namespace {
 namespace asio = boost::asio;
 namespace beast = boost::beast;
 namespace http = beast::http;
-using asio::ip::tcp;
 
 constexpr auto without_throw = asio::as_tuple(asio::use_awaitable);
 constexpr std::chrono::seconds idle_limit{120};
 constexpr std::uint64_t max_body_bytes = 1024 * 1024;
 constexpr std::uint32_t max_header_bytes = 32 * 1024;
 constexpr std::chrono::milliseconds trickle_pause{100};
+constexpr std::chrono::milliseconds usual_staleness{30'000};
 constexpr std::string_view api_root = "/api/v1";
 constexpr std::string_view control_root = "/_control";
-
-/// Notes the end of a request exactly once, whichever way the coroutine ends.
-class flight {
-public:
-  flight(request_log& log, std::string_view operation) : log_(log) {
-    log_.begin(operation, std::chrono::steady_clock::now());
-  }
-  ~flight() { land("none"); }
-  flight(const flight&) = delete;
-  flight& operator=(const flight&) = delete;
-
-  void land(std::string_view status) {
-    if (!std::exchange(has_landed_, true))
-      log_.end(status);
-  }
-
-private:
-  request_log& log_;
-  bool has_landed_ = false;
-};
 
 asio::awaitable<void> wait(std::chrono::milliseconds span) {
   if (span.count() <= 0)
@@ -118,6 +98,26 @@ void spoil(reply& r, std::size_t nth) {
 
 } // namespace
 
+/// Notes the end of a request exactly once, whichever way its coroutine ends.
+class panel::flight {
+public:
+  flight(request_log& log, std::string_view operation) : log_(log) {
+    log_.begin(operation, std::chrono::steady_clock::now());
+  }
+  ~flight() { land("none"); }
+  flight(const flight&) = delete;
+  flight& operator=(const flight&) = delete;
+
+  void land(std::string_view status) {
+    if (!std::exchange(has_landed_, true))
+      log_.end(status);
+  }
+
+private:
+  request_log& log_;
+  bool has_landed_ = false;
+};
+
 struct panel::session {
   beast::tcp_stream stream;
   beast::flat_buffer buffer = {};
@@ -127,6 +127,26 @@ struct panel::session {
     stream.expires_after(idle_limit);
     const auto [failed, sent] = co_await asio::async_write(stream, asio::buffer(text), without_throw);
     co_return !failed && keep_alive;
+  }
+
+  /// Byte by byte; false when the caller has gone.
+  asio::awaitable<bool> trickle(std::string text, std::chrono::milliseconds pause) {
+    for (const char c : text) {
+      if (!co_await send(std::string(1, c), true))
+        co_return false;
+      co_await wait(pause);
+    }
+    co_return true;
+  }
+
+  /// Silence, until the caller has had enough.
+  asio::awaitable<void> wait_for_end() {
+    std::array<char, 512> ignored{};
+    stream.expires_never();
+    for (bool has_ended = false; !has_ended;) {
+      const auto [gone, size] = co_await stream.async_read_some(asio::buffer(ignored), without_throw);
+      has_ended = gone.failed();
+    }
   }
 
   void cut(bool with_reset) {
@@ -230,51 +250,60 @@ asio::awaitable<bool> panel::answer_api(session& s) {
     co_return co_await s.send(to_wire(unknown, keep_alive), keep_alive);
   }
 
-  const auto drawn = faults_.draw(operation);
+  co_return co_await play(s, matched, request, faults_.draw(operation), in_flight);
+}
+
+asio::awaitable<bool> panel::play(session& s,
+                                  const matched_route& matched,
+                                  const api_request& request,
+                                  drawn_faults drawn,
+                                  flight& in_flight) {
+  const bool keep_alive = s.request.keep_alive();
   const auto kind = drawn.hit ? std::optional{drawn.hit->kind} : std::nullopt;
-  const auto own_delay = drawn.hit ? drawn.hit->delay : std::nullopt;
+  const auto fault_found = drawn.hit.value_or(fault{});
+  const auto own_delay = fault_found.delay.value_or(std::chrono::milliseconds{0});
   work_faults changed;
   changed.build_fails = kind == fault_kind::build_fails;
   changed.suspend_leaves_running = kind == fault_kind::suspend_leaves_running;
   if (kind == fault_kind::stale_list)
-    changed.hide_younger_than = own_delay.value_or(std::chrono::seconds{30});
+    changed.hide_younger_than = fault_found.delay.value_or(usual_staleness);
 
   if (kind == fault_kind::late_effect) {
     s.cut(false);
-    co_await wait(drawn.delay + own_delay.value_or(std::chrono::milliseconds{0}));
+    co_await wait(drawn.delay + own_delay);
     work(matched, request, changed);
     co_return false;
   }
   co_await wait(latency() + drawn.delay);
   reply answer;
-  if (kind == fault_kind::reset) {
+  switch (kind.value_or(fault_kind::delay)) {
+  case fault_kind::reset:
     s.cut(true);
     co_return false;
-  }
-  if (kind == fault_kind::status || kind == fault_kind::rate_limit) {
-    co_await wait(own_delay.value_or(std::chrono::milliseconds{0}));
-    answer = canned(kind == fault_kind::status ? drawn.hit->status : 429);
-    answer.retry_after = drawn.hit->retry_after;
-  } else if (kind == fault_kind::stall) {
-    co_await wait(own_delay.value_or(std::chrono::milliseconds{0}));
+  case fault_kind::status:
+  case fault_kind::rate_limit:
+    co_await wait(own_delay);
+    answer = canned(kind == fault_kind::rate_limit ? 429 : fault_found.status);
+    answer.retry_after = fault_found.retry_after;
+    break;
+  case fault_kind::stall:
+    co_await wait(own_delay);
     work(matched, request, changed);
     in_flight.land("none");
-    // Silence, until the caller has had enough.
-    std::array<char, 512> ignored{};
-    for (;;)
-      if (const auto [gone, size] = co_await s.stream.async_read_some(asio::buffer(ignored), without_throw);
-          gone)
-        co_return false;
-  } else {
+    co_await s.wait_for_end();
+    co_return false;
+  case fault_kind::lost_answer:
+    work(matched, request, changed);
+    s.cut(false);
+    co_return false;
+  case fault_kind::malformed:
+    answer = work(matched, request, changed);
+    spoil(answer, drawn.earlier_hits);
+    break;
+  default:
     answer = work(matched, request, changed);
   }
 
-  if (kind == fault_kind::lost_answer) {
-    s.cut(false);
-    co_return false;
-  }
-  if (kind == fault_kind::malformed)
-    spoil(answer, drawn.earlier_hits);
   auto text = to_wire(answer, keep_alive);
   if (kind == fault_kind::truncate) {
     // Half of the body, or of the head where there is no body.
@@ -283,17 +312,11 @@ asio::awaitable<bool> panel::answer_api(session& s) {
     s.cut(false);
     co_return false;
   }
-  if (kind == fault_kind::trickle) {
-    for (const char c : text) {
-      if (!co_await s.send(std::string(1, c), true))
-        co_return false;
-      co_await wait(own_delay.value_or(trickle_pause));
-    }
-    in_flight.land(std::to_string(answer.status));
-    co_return keep_alive;
-  }
-  const bool goes_on = co_await s.send(std::move(text), keep_alive);
-  in_flight.land(std::to_string(answer.status));
+  const bool is_sent = kind == fault_kind::trickle
+                         ? co_await s.trickle(std::move(text), fault_found.delay.value_or(trickle_pause))
+                         : co_await s.send(std::move(text), true);
+  in_flight.land(is_sent ? std::to_string(answer.status) : "none");
+  const bool goes_on = is_sent && keep_alive;
   co_return goes_on;
 }
 

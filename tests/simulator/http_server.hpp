@@ -47,9 +47,16 @@ public:
 
 private:
   struct session;
+  class flight;
   boost::asio::awaitable<void> serve(tcp::socket socket);
   /// Answers one request; false when the connection is over.
   boost::asio::awaitable<bool> answer_api(session& s);
+  /// Does what an accepted request asks for, with the faults that hit it. All references outlive the call.
+  boost::asio::awaitable<bool> play(session& s,
+                                    const matched_route& matched,
+                                    const api_request& request,
+                                    drawn_faults drawn,
+                                    flight& in_flight);
   boost::asio::awaitable<bool> answer_control(session& s);
   reply work(const matched_route& matched, const api_request& request, const work_faults& faults);
   /// True when the request may pass the rate limit.

@@ -12,6 +12,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <exception>
 #include <iostream>
 #include <optional>
 #include <string>
@@ -185,13 +186,19 @@ int run(const arguments& a) {
 } // namespace skyengine::simulator
 
 int main(int argc, char** argv) {
-  CLI::App app{"A simulated VirtFusion panel with faults on demand", "virtfusion-simulator"};
-  skyengine::simulator::arguments given;
-  skyengine::simulator::describe(app, given);
+  namespace simulator = skyengine::simulator;
   try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? EXIT_SUCCESS : skyengine::simulator::exit_usage;
+    CLI::App app{"A simulated VirtFusion panel with faults on demand", "virtfusion-simulator"};
+    simulator::arguments given;
+    simulator::describe(app, given);
+    try {
+      app.parse(argc, argv);
+    } catch (const CLI::ParseError& e) {
+      return app.exit(e) == 0 ? EXIT_SUCCESS : simulator::exit_usage;
+    }
+    return simulator::run(given);
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "virtfusion-simulator: %s\n", e.what());
+    return EXIT_FAILURE;
   }
-  return skyengine::simulator::run(given);
 }

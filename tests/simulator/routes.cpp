@@ -496,12 +496,12 @@ reply get_queue_item(const call& c) {
 
 reply post_ssh_key(const call& c) {
   body_reader body{c.request.body};
-  const auto owner = body.integer("userId", true);
-  const auto name = body.text("name", true);
-  const auto key = body.text("publicKey", true);
+  const auto owner = body.integer("userId", true).value_or(0);
+  const auto name = body.text("name", true).value_or("");
+  const auto key = body.text("publicKey", true).value_or("");
   if (body.is_wrong())
     return body.problem();
-  const auto added = c.m.add_ssh_key(*owner, *name, *key, c.now);
+  const auto added = c.m.add_ssh_key(owner, name, key, c.now);
   return added.has_error() ? refused(added.error()) : data(201, render_new_ssh_key(**added));
 }
 
@@ -537,12 +537,12 @@ reply post_login(const call& c) {
 
 reply store_schedule(const call& c, std::optional<std::int64_t> id) {
   body_reader body{c.request.body};
-  const auto task = body.text("task", true);
-  const auto expression = body.text("schedule", true);
+  const auto task = body.text("task", true).value_or("");
+  const auto expression = body.text("schedule", true).value_or("");
   if (body.is_wrong())
     return body.problem();
-  const auto stored = id ? c.m.change_schedule(c.id(0), *id, *task, *expression)
-                         : c.m.add_schedule(c.id(0), *task, *expression);
+  const auto stored =
+    id ? c.m.change_schedule(c.id(0), *id, task, expression) : c.m.add_schedule(c.id(0), task, expression);
   if (stored.has_error())
     return refused(stored.error());
   return data(id ? 200 : 201, json::object{{"id", (*stored)->id}});
@@ -670,6 +670,7 @@ std::string_view operation_of(const route& r) noexcept {
 
 std::vector<std::string_view> all_operations() {
   std::vector<std::string_view> out;
+  out.reserve(routes.size());
   for (const auto& r : routes)
     out.push_back(r.operation);
   return out;

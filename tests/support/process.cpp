@@ -48,13 +48,17 @@ std::vector<std::string> environment_with(const std::map<std::string, std::strin
     if (!added.contains(std::string{text.substr(0, text.find('='))}))
       all.emplace_back(text);
   }
-  for (const auto& [name, value] : added)
-    all.push_back(name + '=' + value);
+  for (const auto& [name, value] : added) {
+    auto& entry = all.emplace_back(name);
+    entry += '=';
+    entry += value;
+  }
   return all;
 }
 
 std::vector<char*> pointers_to(std::vector<std::string>& texts) {
   std::vector<char*> out;
+  out.reserve(texts.size() + 1);
   for (auto& text : texts)
     out.push_back(text.data());
   out.push_back(nullptr);
@@ -89,7 +93,7 @@ process::process(const process_options& options) {
       ::_exit(127);
     sigset_t none;
     ::sigemptyset(&none);
-    ::sigprocmask(SIG_SETMASK, &none, nullptr);
+    ::pthread_sigmask(SIG_SETMASK, &none, nullptr);
     ::dup2(output[1], STDOUT_FILENO);
     if (error >= 0)
       ::dup2(error, STDERR_FILENO);
