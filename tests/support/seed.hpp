@@ -1,0 +1,15 @@
+#pragma once
+
+#include <cstdint>
+#include <cstdlib>
+#include <random>
+
+namespace skyengine::test {
+
+/// SKYENGINE_TEST_SEED, else a random one.
+inline std::uint64_t seed() {
+  const char* given = std::getenv("SKYENGINE_TEST_SEED");
+  return given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device{}();
+}
+
+} // namespace skyengine::test

@@ -1,0 +1,74 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace skyengine::torture {
+
+/// What came of a campaign.
+struct report {
+  /// Name and value, in the order of interest.
+  std::vector<std::pair<std::string, std::string>> figures = {};
+  /// What differs from what must be, as a sentence each; empty: the campaign holds.
+  std::vector<std::string> differences = {};
+};
+
+struct crash_options {
+  std::uint64_t seed = 1;
+  /// Empty: all of them.
+  std::vector<std::string> points = {};
+  /// Scenarios at a time.
+  int parallel = 4;
+  /// Also each point of create with the answers to `POST /servers` and to the build lost.
+  bool has_lost_answers = false;
+};
+
+/// For each crash point: a create or delete that passes it, the engine killed there, started again. Needs
+/// engines that were built with crash points.
+report crash_points(const crash_options& options);
+
+struct kill_options {
+  std::uint64_t seed = 1;
+  std::size_t kills = 10;
+  int clients = 8;
+  int engines = 1;
+  /// How often, besides, an engine is stopped for longer than its lease lasts, and then goes on.
+  std::size_t pauses = 0;
+};
+
+/// `SIGKILL`s at drawn moments while clients order and delete, VirtFusion losing answers, being late, showing
+/// stale lists, refusing and resetting; with several engines one of them is killed each time.
+report kills(const kill_options& options);
+
+struct idempotency_options {
+  std::uint64_t seed = 1;
+  /// Requests with the same key at a time.
+  int requests = 50;
+  /// How often the whole is done.
+  int rounds = 1;
+};
+
+/// One order, many times at once from two groups of connections, the engine killed in between.
+report idempotency(const idempotency_options& options);
+
+struct flood_options {
+  std::uint64_t seed = 1;
+  std::size_t creates = 2'000;
+  int clients = 64;
+  /// Requests a second that the panel takes.
+  int rate_limit = 40;
+  /// Connections that only stand there meanwhile.
+  int idle_connections = 0;
+  /// Most that the resident memory may have grown, in KiB: in the end, and at any time. 0: not looked at.
+  long end_growth = 16L * 1024;
+  long peak_growth = 64L * 1024;
+};
+
+/// Creates from many clients against a panel with latency, lost answers, 503s and a limit of its own.
+report flood(const flood_options& options);
+
+} // namespace skyengine::torture
