@@ -286,11 +286,10 @@ engine::~engine() {
   supervisor_ = nullptr;
   provisioner_ = nullptr;
   gateway_ = nullptr;
-  if (edge_) {
-    edge_->set_provisioner(provisioner_);
-    edge_->set_gateway(gateway_);
+  if (edge_)
+    edge_->close();
+  if (caller_)
     caller_->set_gateway(gateway_);
-  }
   if (transport_)
     transport_->close();
   name_lock_.reset();

@@ -177,6 +177,12 @@ edge::edge(asio::any_io_executor loop, edge_services services, edge_options opti
 
 edge::~edge() = default;
 
+void edge::close() {
+  listener_.reset();
+  state_->provisioner = nullptr;
+  state_->gateway = nullptr;
+}
+
 void edge::set_provisioner(actors::server_provisioner_actor provisioner) {
   state_->provisioner = std::move(provisioner);
 }

@@ -64,6 +64,8 @@ public:
   void set_gateway(actors::virtfusion_gateway_actor gateway);
   /// From now on `/readyz` answers 200.
   void set_ready();
+  /// Lets go of the loop and the actors, before those end; requests are no longer taken.
+  void close();
 
   /// Never fails: what goes wrong is a problem document. `request` must outlive the coroutine.
   asio::awaitable<http::response> handle(const http::request& request);
