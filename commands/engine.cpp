@@ -290,11 +290,11 @@ engine::~engine() {
     edge_->close();
   if (caller_)
     caller_->set_gateway(gateway_);
-  if (transport_)
-    transport_->close();
+  // Sockets and timers go before their loop, which goes before the rest: what is still suspended on it refers
+  // to that.
+  transport_.reset();
   name_lock_.reset();
   server_.reset();
-  // The loop goes first: what is still suspended on it refers to all the rest.
   session_.reset();
   if (data_lock_ >= 0)
     ::close(data_lock_);

@@ -88,18 +88,19 @@ asio::awaitable<void> wait_until(steady_timers& timers, steady_time when) {
 }
 
 void nudge::complete(const std::shared_ptr<state>& state, bool nudged) {
-  if (!state->waiter)
+  const auto waiter = state->waiter.lock();
+  if (!waiter)
     return;
+  state->waiter.reset();
   state->timers.cancel(state->entry);
-  const auto waiter = std::exchange(state->waiter, nullptr);
-  waiter(nudged);
+  (*waiter)(nudged);
 }
 
 void nudge::notify() {
-  if (state_->waiter)
-    complete(state_, true);
-  else
+  if (state_->waiter.expired())
     state_->nudged = true;
+  else
+    complete(state_, true);
 }
 
 asio::awaitable<bool> nudge::wait_until(steady_time when) {
@@ -108,12 +109,14 @@ asio::awaitable<bool> nudge::wait_until(steady_time when) {
   const auto executor = co_await asio::this_coro::executor;
   auto initiate = [executor](auto handler, std::shared_ptr<state> waiting, steady_time until) {
     auto completion = std::make_shared<decltype(handler)>(std::move(handler));
-    waiting->waiter = [executor, completion](bool nudged) {
+    const auto resume = std::make_shared<std::function<void(bool)>>([executor, completion](bool nudged) {
       asio::post(executor, [completion, nudged] { std::move (*completion)(nudged); });
-    };
-    // The entry owns the state: whoever waits keeps it alive through the handler anyway, and drops both
-    // together.
-    waiting->entry = waiting->timers.schedule(until, [waiting] { complete(waiting, false); });
+    });
+    waiting->waiter = resume;
+    waiting->entry = waiting->timers.schedule(until, [weak = std::weak_ptr(waiting), resume] {
+      if (const auto alive = weak.lock())
+        complete(alive, false);
+    });
   };
   co_return co_await asio::async_initiate<const asio::use_awaitable_t<>, void(bool)>(
     initiate, asio::use_awaitable, state_, when);

@@ -76,7 +76,8 @@ private:
     explicit state(steady_timers& t) : timers(t) {}
     steady_timers& timers;
     bool nudged = false;
-    std::function<void(bool)> waiter;
+    // Owned by the timer's entry alone: it owns the waiting coroutine, which owns this state.
+    std::weak_ptr<std::function<void(bool)>> waiter;
     steady_timers::handle entry{};
   };
   static void complete(const std::shared_ptr<state>& state, bool nudged);
