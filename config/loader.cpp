@@ -238,7 +238,7 @@ private:
               mistakes_.size() == 1 ? "the settings have a mistake:"
                                     : "the settings have " + std::to_string(mistakes_.size()) + " mistakes:"};
     for (const auto& [key, reason] : mistakes_) {
-      all.detail += "\n  " + key + ": " + reason;
+      all.detail.append("\n  ").append(key).append(": ").append(reason);
       all.fields.push_back({key, reason});
     }
     return all;

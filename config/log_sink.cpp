@@ -117,8 +117,9 @@ private:
 };
 
 bool shows_colours(const log_options& options) {
-  return options.format == log_format::pretty && ::isatty(options.descriptor) == 1 &&
-         std::getenv("NO_COLOR") == nullptr;
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing in the process changes the environment.
+  const auto* const no_colour = std::getenv("NO_COLOR");
+  return options.format == log_format::pretty && ::isatty(options.descriptor) == 1 && no_colour == nullptr;
 }
 
 /// Signals are for the thread that runs the loop.
