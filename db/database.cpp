@@ -180,19 +180,23 @@ struct database::implementation : std::enable_shared_from_this<implementation> {
 
   void expire_queue() {
     const auto now = steady::now();
-    std::vector<pending_ptr> late;
+    std::deque<pending_ptr> late;
     while (!queue.empty() && give_up_at(queue.front()->queued_at) <= now) {
-      auto& p = *queue.front();
-      p.reply.kind = fault::unsent;
-      p.reply.failure = is_up() ? overloaded("The database is busy.")
-                                : detail::unavailable("The database cannot be reached.");
       late.push_back(std::move(queue.front()));
       queue.pop_front();
     }
     if (!queue.empty())
       watch_queue();
-    for (auto& p : late)
+    refuse(std::move(late), is_up() ? overloaded("The database is busy.")
+                                    : detail::unavailable("The database cannot be reached."));
+  }
+
+  static void refuse(std::deque<pending_ptr> unsent, const error& why) {
+    for (auto& p : unsent) {
+      p->reply.kind = fault::unsent;
+      p->reply.failure = why;
       detail::complete(std::move(p));
+    }
   }
 
   bool is_up() const noexcept {
@@ -419,7 +423,10 @@ struct database::implementation : std::enable_shared_from_this<implementation> {
     for (auto* w : waiters)
       w->wake.cancel();
     patience.cancel();
-    asio::post(loop, [self = shared_from_this()] { self->expire_queue(); });
+    // What waits owns coroutines that own this: taken out, it is freed also by a loop that runs no more.
+    asio::post(loop, [unsent = std::exchange(queue, {})]() mutable {
+      refuse(std::move(unsent), detail::unavailable("The database's connections are being closed."));
+    });
   }
 
   asio::any_io_executor loop;
