@@ -1,3 +1,4 @@
+#include "tests/support/process.hpp"
 #include "tests/support/seed.hpp"
 #include "tests/torture/checks.hpp"
 #include "tests/torture/clients.hpp"
@@ -7,22 +8,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <csignal>
-#include <fstream>
-
 namespace skyengine::torture {
 
 namespace {
 
 using namespace std::chrono_literals;
 using testing::IsEmpty;
-
-/// The private PostgreSQL's process; 0 while there is none.
-pid_t postmaster_below(const std::filesystem::path& data_dir) {
-  pid_t pid = 0;
-  std::ifstream{data_dir / "postgres" / "data" / "postmaster.pid"} >> pid;
-  return pid;
-}
 
 /// Waits until `/readyz` says so; false when it does not in time.
 bool is_degraded(world& on, bool wanted) {
@@ -53,9 +44,7 @@ TEST(PrivatePostgres, KilledUnderLoadComesBackAndLosesNothing) {
   const auto data_dir = on.engine().options().data_dir;
   for (int outage = 0; outage < 2; ++outage) {
     ASSERT_TRUE(told.wait_for_answers(20, 60s)) << "no answers in outage " << outage;
-    const auto pid = postmaster_below(data_dir);
-    ASSERT_GT(pid, 0);
-    ::kill(pid, SIGKILL);
+    test::kill_all_in(data_dir / "postgres" / "data");
     ASSERT_TRUE(is_degraded(on, true));
     ASSERT_TRUE(is_degraded(on, false)) << "outage " << outage << " does not end";
   }

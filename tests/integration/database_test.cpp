@@ -3,6 +3,7 @@
 #include "tests/support/loop.hpp"
 #include "tests/support/postgres.hpp"
 #include "tests/support/postgres_proxy.hpp"
+#include "tests/support/process.hpp"
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -691,7 +692,7 @@ TEST_F(KilledPostgres, LosesNoAcknowledgedWriteAndIsFoundAgain) {
   for (int round = 0; round < 2; ++round) {
     const auto before = all.acknowledged.size();
     ASSERT_TRUE(test::run_until(loop, [&] { return all.acknowledged.size() > before + 200; }));
-    ASSERT_EQ(kill(server.pid(), SIGKILL), 0);
+    test::kill_all_in(server.folder() / "data");
     ASSERT_TRUE(test::run_until(loop, [&] { return !d.is_up(); }));
     restart();
     ASSERT_TRUE(test::run_until(loop, [&] { return d.is_up(); }));

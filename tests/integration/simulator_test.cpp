@@ -484,7 +484,8 @@ class SimulatorCommandLine : public testing::TestWithParam<command_line_case> {}
 
 TEST_P(SimulatorCommandLine, IsRefusedWithItsExitCode) {
   temporary_folder folder;
-  process refused{{SKYENGINE_SIMULATOR, GetParam().arguments, {}, (folder.path() / "errors").string()}};
+  process refused{
+    {built_program("virtfusion-simulator"), GetParam().arguments, {}, (folder.path() / "errors").string()}};
   EXPECT_EQ(refused.wait(), GetParam().exit_code);
   EXPECT_EQ(refused.read_all(), "");
 }
@@ -504,7 +505,8 @@ TEST(SimulatorProcess, ABusyPortIsOneLineAndExitsWithOne) {
   const auto address = first.url().substr(7, first.url().rfind("/api") - 7);
   temporary_folder folder;
   const auto errors = folder.path() / "errors";
-  process second{{SKYENGINE_SIMULATOR, {"--token", "t", "--listen", address}, {}, errors.string()}};
+  process second{
+    {built_program("virtfusion-simulator"), {"--token", "t", "--listen", address}, {}, errors.string()}};
   EXPECT_EQ(second.wait(), 1);
   std::ifstream in{errors};
   const std::string text{std::istreambuf_iterator<char>{in}, {}};

@@ -69,7 +69,7 @@ engine_process::engine_process(const simulated_panel& panel, engine_options opti
 
 process_options engine_process::invocation(std::vector<std::string> arguments) const {
   arguments.insert(arguments.end(), {"--data-dir", options_.data_dir.string()});
-  return {SKYENGINE_PROGRAM, std::move(arguments), environment_, options_.log_file};
+  return {built_program("skyengine"), std::move(arguments), environment_, options_.log_file};
 }
 
 void engine_process::launch(const std::string& crash_at) {

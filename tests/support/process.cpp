@@ -9,7 +9,9 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <csignal>
+#include <filesystem>
 #include <string_view>
 #include <system_error>
 
@@ -66,6 +68,24 @@ std::vector<char*> pointers_to(std::vector<std::string>& texts) {
 }
 
 } // namespace
+
+void kill_all_in(const std::filesystem::path& folder) {
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator{"/proc", ignored}) {
+    const auto name = entry.path().filename().string();
+    pid_t pid = 0;
+    std::from_chars(name.data(), name.data() + name.size(), pid);
+    if (pid <= 0)
+      continue;
+    const auto where = std::filesystem::read_symlink(entry.path() / "cwd", ignored).string();
+    if (where == folder || where.starts_with(folder.string() + '/'))
+      ::kill(pid, SIGKILL);
+  }
+}
+
+std::string built_program(std::string_view name) {
+  return std::filesystem::read_symlink("/proc/self/exe").replace_filename(name).string();
+}
 
 process::process(const process_options& options) {
   std::vector<std::string> arguments{options.program};

@@ -3,9 +3,11 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <filesystem>
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace skyengine::test {
@@ -18,6 +20,13 @@ struct process_options {
   /// File that takes the standard error; empty: that of the test.
   std::string error_file = {};
 };
+
+/// A program of this build: it stands beside the one that runs.
+std::string built_program(std::string_view name);
+
+/// SIGKILL for every process that works in or below `folder`. For a PostgreSQL that is its data folder:
+/// killed alone, a postmaster is outlived by those of its backends that are never idle.
+void kill_all_in(const std::filesystem::path& folder);
 
 /// A child process. It dies with the thread that started it, and at the latest with this object.
 class process {

@@ -120,7 +120,7 @@ simulated_panel::simulated_panel(std::vector<std::string> options) : options_(st
 void simulated_panel::start(const std::string& listen) {
   std::vector<std::string> arguments{"--listen", listen, "--token", token};
   arguments.insert(arguments.end(), options_.begin(), options_.end());
-  child_ = std::make_unique<process>(process_options{SKYENGINE_SIMULATOR, arguments});
+  child_ = std::make_unique<process>(process_options{built_program("virtfusion-simulator"), arguments});
   constexpr std::string_view greeting = "virtfusion-simulator listening on ";
   const auto line = child_->read_line();
   if (!line || !line->starts_with(greeting))

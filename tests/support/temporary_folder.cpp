@@ -1,5 +1,7 @@
 #include "tests/support/temporary_folder.hpp"
 
+#include "tests/support/process.hpp"
+
 #include <fcntl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -7,7 +9,6 @@
 
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <csignal>
 #include <cstdlib>
 #include <stdexcept>
@@ -19,19 +20,6 @@ namespace skyengine::test {
 namespace {
 
 namespace fs = std::filesystem;
-
-/// Ends every process that works below `folder`, as a PostgreSQL's do.
-void end_processes_in(const std::string& folder) {
-  std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator{"/proc", ignored}) {
-    const auto name = entry.path().filename().string();
-    pid_t pid = 0;
-    std::from_chars(name.data(), name.data() + name.size(), pid);
-    const auto where = pid > 0 ? fs::read_symlink(entry.path() / "cwd", ignored).string() : std::string{};
-    if (where.starts_with(folder + '/'))
-      kill(pid, SIGKILL);
-  }
-}
 
 /// The keeper's life: waits until the process it was forked from is gone, then removes what is left.
 [[noreturn]] void keep(int lifeline, const std::string& folder) {
@@ -47,7 +35,7 @@ void end_processes_in(const std::string& folder) {
   char never = 0;
   while (read(3, &never, 1) < 0 && errno == EINTR) {
   }
-  end_processes_in(folder);
+  kill_all_in(folder);
   std::error_code ignored;
   fs::remove_all(folder, ignored);
   _exit(0);
