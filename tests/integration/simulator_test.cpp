@@ -255,6 +255,7 @@ TEST_F(Simulator, CountsWhatIsInFlightAtOnce) {
   panel.reset_requests();
   panel.add_fault({{"operation", "GET /connect"}, {"kind", "delay"}, {"delayMs", 500}});
   std::vector<std::thread> callers;
+  callers.reserve(5);
   for (int i = 0; i < 5; ++i)
     callers.emplace_back([this] { panel.api("GET", "/connect"); });
   for (auto& caller : callers)
