@@ -22,7 +22,7 @@ std::vector<std::string_view> crash_points() {
     "create.after_building", "create.before_active", "create.after_active",     "create.before_cleanup",
     "create.after_cleanup",  "create.before_failed", "create.after_failed",     "delete.before_commit",
     "delete.after_commit",   "delete.before_call",   "delete.after_call",       "delete.before_deleted",
-    "delete.after_deleted",
+    "delete.after_deleted",  "look.after_named",     "look.after_delete",       "look.before_finish",
   };
 }
 
