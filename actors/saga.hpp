@@ -35,6 +35,10 @@ struct saga_options {
   /// is still wanted.
   std::chrono::milliseconds call_patience{20'000};
   std::uint64_t seed = 0;
+  /// What waits across restarts waits by this.
+  std::function<db::real_time()> real_now = [] {
+    return std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now());
+  };
 };
 
 /// What all sagas of a node share. Everything referred to outlives them.
@@ -56,6 +60,8 @@ struct saga_services {
   runtime::keyed_turns<user_id> turns;
   /// Sagas under way: a restarted provisioner starts none that its predecessor's run has not left yet.
   std::set<action_id> active;
+  /// A second look is under way.
+  bool is_looking = false;
 
   /// The first OS template that VirtFusion offers for a package, and a package's resources: kept for ten
   /// minutes.

@@ -201,6 +201,7 @@ struct server_provisioner_state {
   caf::result<create_outcome> on_create_server(const create_server& wanted) {
     if (is_draining)
       return refuse(shutting_down());
+    runtime::crash_point("create.in_provisioner");
     if (tickets.size() + running_creates() >= options.max_open)
       return refuse({errc::overloaded, "too many servers are being created", {}, 1s});
     auto promise = self->make_response_promise<create_outcome>();

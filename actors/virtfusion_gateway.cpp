@@ -1,6 +1,7 @@
 #include "actors/virtfusion_gateway.hpp"
 
 #include "actors/runtime/coroutines.hpp"
+#include "actors/runtime/crash_point.hpp"
 #include "actors/runtime/prepare.hpp"
 #include "domain/adaptive_limit.hpp"
 #include "domain/backoff.hpp"
@@ -174,6 +175,8 @@ struct virtfusion_gateway_state {
     const auto found = flights.find(ended.flight);
     if (found == flights.end())
       return;
+    if (found->second.op == operation::create_server)
+      runtime::crash_point("create.in_gateway");
     const auto now = setup.timers->now();
     auto slot = std::move(found->second);
     const auto failure = failure_in(slot.op, ended.outcome);

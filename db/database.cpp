@@ -479,7 +479,8 @@ bool database::is_up() const noexcept {
 
 database_counters database::counters() const noexcept {
   const auto& self = *implementation_;
-  return {self.queries, self.failed, self.reconnects, self.outstanding};
+  const auto running = self.options.transaction_connections - self.free_permits;
+  return {self.queries, self.failed, self.reconnects, self.outstanding, running + self.waiters.size()};
 }
 
 const database_options& database::options() const noexcept {

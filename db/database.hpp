@@ -82,7 +82,9 @@ struct database_counters {
   std::uint64_t queries = 0;
   std::uint64_t failed = 0;
   std::uint64_t reconnects = 0;
+  /// Statements that wait or run, and transactions that do.
   std::size_t outstanding = 0;
+  std::size_t transactions = 0;
 };
 
 /// Asynchronous PostgreSQL on one loop. Reconnects by itself with back-off; all calls are made on the loop's

@@ -133,12 +133,12 @@ constexpr statement take_over_orphans{"saga_take_over", R"sql(
 constexpr statement known_virtfusion_ids{"server_known_virtfusion_ids", R"sql(
   SELECT virtfusion_id FROM servers WHERE virtfusion_id = ANY ($1::bigint[]))sql"};
 
-// A look that its node left unfinished is due again at once.
+// A look that was left unfinished, by a node that is gone or by this one, is due again at once.
 constexpr statement claim_look{"attempt_claim_second_look", R"sql(
   WITH due AS (
     SELECT t.action_id, t.number FROM create_attempts t
      WHERE t.second_look_at <= $1::timestamptz AND t.state <> 'open'
-       AND (t.state <> 'looking'
+       AND (t.state <> 'looking' OR t.token = $2::bigint
             OR NOT EXISTS (SELECT FROM nodes n WHERE n.token = t.token AND n.lease_until > clock_timestamp()))
        AND NOT EXISTS (SELECT FROM create_attempts o
                         WHERE o.user_id = t.user_id AND o.state IN ('open', 'looking')
@@ -151,7 +151,8 @@ constexpr statement claim_look{"attempt_claim_second_look", R"sql(
   SELECT c.action_id, c.number, c.user_id, c.mark, u.virtfusion_user_id, p.virtfusion_package_id,
          g.virtfusion_hypervisor_group_id,
          (SELECT max(number) - 1 - sum(extras_deleted) FROM create_attempts t WHERE t.action_id = c.action_id)
-           AS extras_left
+           AS extras_left,
+         (SELECT min(extra_id) FROM create_attempts t WHERE t.action_id = c.action_id) AS extra_id
     FROM claimed c
     JOIN actions a ON a.id = c.action_id
     JOIN servers s ON s.id = a.server_id
@@ -160,16 +161,39 @@ constexpr statement claim_look{"attempt_claim_second_look", R"sql(
     JOIN regions g ON g.id = s.region_id)sql"};
 
 constexpr statement finish_look{"attempt_finish_second_look", R"sql(
-  UPDATE create_attempts
-     SET state = CASE WHEN virtfusion_id IS NULL THEN 'lost' ELSE 'made' END, second_look_at = NULL, token = NULL
-   WHERE action_id = $1 AND number = $2::integer AND state = 'looking' AND token = $3::bigint)sql"};
-
-constexpr statement count_one_extra{"attempt_count_extra", R"sql(
-  WITH counted AS (
-    UPDATE create_attempts SET extras_deleted = extras_deleted + 1
+  WITH finished AS (
+    UPDATE create_attempts
+       SET state = CASE WHEN virtfusion_id IS NULL THEN 'lost' ELSE 'made' END, second_look_at = NULL, token = NULL
      WHERE action_id = $1 AND number = $2::integer AND state = 'looking' AND token = $3::bigint
     RETURNING 1)
-  SELECT count(*) AS moved FROM counted)sql"};
+  SELECT count(*) AS moved FROM finished)sql"};
+
+constexpr statement postpone_look{"attempt_postpone_second_look", R"sql(
+  WITH postponed AS (
+    UPDATE create_attempts
+       SET state = CASE WHEN virtfusion_id IS NULL THEN 'lost' ELSE 'made' END, second_look_at = $4::timestamptz,
+           token = NULL
+     WHERE action_id = $1 AND number = $2::integer AND state = 'looking' AND token = $3::bigint
+    RETURNING 1)
+  SELECT count(*) AS moved FROM postponed)sql"};
+
+constexpr statement name_one_extra{"attempt_name_extra", R"sql(
+  WITH named AS (
+    UPDATE create_attempts SET extra_id = $4::bigint
+     WHERE action_id = $1 AND number = $2::integer AND state = 'looking' AND token = $3::bigint
+    RETURNING 1)
+  SELECT count(*) AS moved FROM named)sql"};
+
+// An extra stays named in the row of the look that began with it, which another look of the action may end.
+constexpr statement settle_one_extra{"attempt_settle_extra", R"sql(
+  WITH looking AS (
+    SELECT action_id FROM create_attempts
+     WHERE action_id = $1 AND number = $2::integer AND state = 'looking' AND token = $3::bigint FOR UPDATE),
+  settled AS (
+    UPDATE create_attempts t SET extra_id = NULL, extras_deleted = t.extras_deleted + $4::integer
+      FROM looking l WHERE t.action_id = l.action_id AND t.extra_id IS NOT NULL
+    RETURNING 1)
+  SELECT count(*) AS moved FROM settled)sql"};
 
 result<bool> moved(const result<rows>& answer) {
   if (!answer)
@@ -295,19 +319,31 @@ asio::awaitable<result<std::optional<second_look>>> saga_store::claim_second_loo
     r.get<action_id>("action_id"), static_cast<int>(r.get<std::int64_t>("number")), r.get<user_id>("user_id"),
     r.get<virtfusion_user_id>("virtfusion_user_id"), r.get<virtfusion_server_id>("mark"),
     r.get<package_id>("virtfusion_package_id"), r.get<hypervisor_group_id>("virtfusion_hypervisor_group_id"),
-    static_cast<int>(r.get<std::int64_t>("extras_left"))}};
+    static_cast<int>(r.get<std::int64_t>("extras_left")), r.find<virtfusion_server_id>("extra_id")}};
 }
 
-asio::awaitable<result<bool>> saga_store::count_extra(action_id action, int number, std::int64_t token) {
-  const auto answer = co_await db_.run(count_one_extra, action, number, token);
+asio::awaitable<result<bool>>
+saga_store::name_extra(action_id action, int number, std::int64_t token, virtfusion_server_id extra) {
+  const auto answer = co_await db_.run(name_one_extra, action, number, token, extra);
   co_return moved(answer);
 }
 
-asio::awaitable<result<>> saga_store::finish_second_look(action_id action, int number, std::int64_t token) {
-  const auto finished = co_await db_.run(finish_look, action, number, token);
-  if (!finished)
-    co_return finished.error();
-  co_return result<>{};
+asio::awaitable<result<bool>>
+saga_store::settle_extra(action_id action, int number, std::int64_t token, bool is_gone) {
+  const auto answer = co_await db_.run(settle_one_extra, action, number, token, is_gone ? 1 : 0);
+  co_return moved(answer);
+}
+
+asio::awaitable<result<bool>>
+saga_store::postpone_second_look(action_id action, int number, std::int64_t token, real_time when) {
+  const auto answer = co_await db_.run(postpone_look, action, number, token, when);
+  co_return moved(answer);
+}
+
+asio::awaitable<result<bool>>
+saga_store::finish_second_look(action_id action, int number, std::int64_t token) {
+  const auto answer = co_await db_.run(finish_look, action, number, token);
+  co_return moved(answer);
 }
 
 } // namespace skyengine::db

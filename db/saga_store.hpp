@@ -80,6 +80,8 @@ struct second_look {
   hypervisor_group_id group;
   /// How many extras may still be deleted: one for each repeat of the action, less those that are gone.
   int extras_left = 0;
+  /// The extra that an earlier look had begun to delete, and did not see gone.
+  std::optional<virtfusion_server_id> extra;
 };
 
 /// Moves sagas on: compare-and-set on version and fencing token, each method one statement.
@@ -118,11 +120,18 @@ public:
   asio::awaitable<result<std::vector<std::int64_t>>> known_ids(std::vector<std::int64_t> ids);
 
   /// Takes the user's place among the attempts for one second look that is due; nullopt when none is, or the
-  /// places are taken.
+  /// places are taken. A look that was left unfinished is due at once: `token` has at most one under way.
   asio::awaitable<result<std::optional<second_look>>> claim_second_look(real_time now, std::int64_t token);
-  /// Committed before an extra is deleted; false when the look is no longer `token`'s.
-  asio::awaitable<result<bool>> count_extra(action_id action, int number, std::int64_t token);
-  asio::awaitable<result<>> finish_second_look(action_id action, int number, std::int64_t token);
+  /// Committed before an extra is deleted, so that whoever looks next goes on with that one. All of these
+  /// answer false when the look is no longer `token`'s.
+  asio::awaitable<result<bool>>
+  name_extra(action_id action, int number, std::int64_t token, virtfusion_server_id extra);
+  /// The named extra is gone from VirtFusion, or is (`is_gone` false) no extra any more.
+  asio::awaitable<result<bool>> settle_extra(action_id action, int number, std::int64_t token, bool is_gone);
+  /// Gives the user's place back, and has the look come again at `when`.
+  asio::awaitable<result<bool>>
+  postpone_second_look(action_id action, int number, std::int64_t token, real_time when);
+  asio::awaitable<result<bool>> finish_second_look(action_id action, int number, std::int64_t token);
 
 private:
   database& db_;

@@ -38,6 +38,8 @@ constexpr std::array rules{
   rule{"28", errc::database_unavailable, "The database refused the login."},
   rule{"3D000", errc::database_unavailable, "The database does not exist."},
   rule{"58", errc::database_unavailable, "The database cannot read or write its files."},
+  // So it also says that a file may grow no more: a quota, a limit of the process.
+  rule{"XX", errc::database_unavailable, "The database has an internal failure."},
 };
 
 } // namespace

@@ -16,17 +16,44 @@ namespace skyengine::actors::runtime {
 
 std::vector<std::string_view> crash_points() {
   return {
-    "create.before_commit",  "create.after_commit",  "create.before_user",      "create.after_user",
-    "create.before_attempt", "create.after_attempt", "create.after_post",       "create.before_made",
-    "create.after_made",     "create.before_build",  "create.after_build_mark", "create.after_build",
-    "create.after_building", "create.before_active", "create.after_active",     "create.before_cleanup",
-    "create.after_cleanup",  "create.before_failed", "create.after_failed",     "delete.before_commit",
-    "delete.after_commit",   "delete.before_call",   "delete.after_call",       "delete.before_deleted",
-    "delete.after_deleted",
+    "create.in_provisioner",   "create.before_commit",  "create.after_commit",   "create.before_user",
+    "create.after_user",       "create.before_attempt", "create.after_attempt",  "create.in_gateway",
+    "create.after_post",       "create.before_made",    "create.after_made",     "create.before_build",
+    "create.after_build_mark", "create.after_build",    "create.after_building", "create.before_active",
+    "create.after_active",     "create.before_cleanup", "create.after_cleanup",  "create.before_failed",
+    "create.after_failed",     "delete.before_commit",  "delete.after_commit",   "delete.before_call",
+    "delete.after_call",       "delete.before_deleted", "delete.after_deleted",  "look.after_named",
+    "look.after_delete",       "look.before_finish",
   };
 }
 
 #ifdef SKYENGINE_CRASH_POINTS
+namespace {
+
+struct planned_crash {
+  std::string_view point;
+  bool is_exception = false;
+  /// 0: each time.
+  int turn = 1;
+};
+
+planned_crash parse(std::string_view text) {
+  constexpr std::string_view exception = "throw:";
+  planned_crash planned;
+  planned.is_exception = text.starts_with(exception);
+  if (planned.is_exception) {
+    planned.turn = 0;
+    text.remove_prefix(exception.size());
+  }
+  const auto colon = std::min(text.find(':'), text.size());
+  planned.point = text.substr(0, colon);
+  if (colon < text.size())
+    std::from_chars(text.data() + colon + 1, text.data() + text.size(), planned.turn);
+  return planned;
+}
+
+} // namespace
+
 void crash_point(std::string_view point) {
   static const auto known = crash_points();
   if (std::find(known.begin(), known.end(), point) == known.end())
@@ -35,16 +62,13 @@ void crash_point(std::string_view point) {
   static const char* wanted = std::getenv("SKYENGINE_CRASH_AT");
   if (wanted == nullptr)
     return;
-  std::string_view name{wanted};
-  int turn = 1;
-  if (const auto colon = name.find(':'); colon != std::string_view::npos) {
-    const auto number = name.substr(colon + 1);
-    std::from_chars(number.data(), number.data() + number.size(), turn);
-    name = name.substr(0, colon);
-  }
+  static const auto planned = parse(wanted);
   static int passed = 0;
-  if (name == point && ++passed == turn)
-    ::kill(::getpid(), SIGKILL);
+  if (planned.point != point || (++passed != planned.turn && planned.turn != 0))
+    return;
+  if (planned.is_exception)
+    throw std::runtime_error("planned failure at " + std::string{point});
+  ::kill(::getpid(), SIGKILL);
 }
 #endif
 

@@ -5,12 +5,13 @@
 
 namespace skyengine::actors::runtime {
 
-/// The names of all crash points, in the order in which a create and then a delete pass them.
+/// The names of all crash points, in the order in which a create, a delete and a second look pass them.
 std::vector<std::string_view> crash_points();
 
 #ifdef SKYENGINE_CRASH_POINTS
 /// Kills this process (`SIGKILL`) when `SKYENGINE_CRASH_AT` names `point`; `name:n` means the n-th time it is
-/// passed. A name that `crash_points` does not list is a bug: `std::logic_error`.
+/// passed. `throw:name` throws there each time, `throw:name:n` the n-th time. A name that `crash_points` does
+/// not list is a bug: `std::logic_error`.
 void crash_point(std::string_view point);
 #else
 inline void crash_point(std::string_view) {}

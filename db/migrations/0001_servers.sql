@@ -168,7 +168,10 @@ CREATE TABLE create_attempts (
   -- Who looks, and how many extras that look has deleted.
   token          bigint,
   extras_deleted integer NOT NULL DEFAULT 0,
-  PRIMARY KEY (action_id, number)
+  -- VirtFusion's id of the extra whose deletion has begun and is not seen to have ended.
+  extra_id       bigint,
+  PRIMARY KEY (action_id, number),
+  CHECK (extra_id IS NULL OR second_look_at IS NOT NULL)
 );
 -- What makes a lost answer decidable: of one user, at most one create is unresolved, for all engines together.
 CREATE UNIQUE INDEX one_unresolved_attempt ON create_attempts (user_id) WHERE state IN ('open', 'looking');

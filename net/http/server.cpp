@@ -186,7 +186,7 @@ struct server::implementation : std::enable_shared_from_this<server::implementat
   }
 
   bool is_exempt(const asio::ip::address& address) const {
-    return address.is_loopback() || trusted.contains(address);
+    return (options.exempts_loopback && address.is_loopback()) || trusted.contains(address);
   }
 
   void enter(connection& c) {

@@ -28,7 +28,9 @@ struct server_options {
   std::chrono::milliseconds write_timeout{30'000};
   std::size_t max_connections = 1024;
   std::size_t max_connections_per_address = 512;
-  /// Addresses without the limit above, besides loopback.
+  /// Whether loopback is without the limit above.
+  bool exempts_loopback = true;
+  /// Other addresses without it.
   std::vector<std::string> trusted_proxies;
   /// PEM files; both empty: plain HTTP.
   std::string tls_certificate;

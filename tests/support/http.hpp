@@ -81,8 +81,13 @@ take_answer(std::string& bytes, bool is_head = false, bool is_over = false) {
 /// A client's connection that sends exactly the bytes it is told to and gathers what comes back.
 class raw_connection {
 public:
-  raw_connection(asio::io_context& loop, const tcp::endpoint& to)
+  /// `from` is an address of this machine; unspecified: whichever fits.
+  raw_connection(asio::io_context& loop, const tcp::endpoint& to, const asio::ip::address& from = {})
       : loop_(loop), state_(std::make_shared<state>(loop)) {
+    if (!from.is_unspecified()) {
+      state_->socket.open(to.protocol());
+      state_->socket.bind({from, 0});
+    }
     state_->socket.connect(to);
     read();
   }

@@ -5,8 +5,10 @@
 #include "db/private_postgres.hpp"
 #include "tests/support/temporary_folder.hpp"
 
+#include <cstddef>
 #include <span>
 #include <string>
+#include <vector>
 
 namespace skyengine::test {
 
@@ -35,5 +37,38 @@ private:
 /// Runs `sql` at once over a connection of its own; the first column of the last row, empty without one.
 /// `std::runtime_error` with PostgreSQL's words when it fails. Blocks: not while a loop must run.
 std::string run_sql(const std::string& url, const std::string& sql);
+
+/// Holds every connection that the tests' PostgreSQL has, but those that are in use, until it goes. Cuts
+/// those to `cut` first.
+class connection_hog {
+public:
+  explicit connection_hog(const test_database& cut);
+  ~connection_hog();
+  connection_hog(const connection_hog&) = delete;
+  connection_hog& operator=(const connection_hog&) = delete;
+
+private:
+  struct link;
+  std::vector<link> held_;
+};
+
+/// While it lives no file of the tests' PostgreSQL grows beyond `bytes`: writes behind that are cut short, as
+/// on a disk that is full.
+class small_files {
+public:
+  explicit small_files(std::size_t bytes);
+  ~small_files();
+  small_files(const small_files&) = delete;
+  small_files& operator=(const small_files&) = delete;
+};
+
+/// While it lives, whoever opens a transaction in the tests' PostgreSQL can only read, as on a standby.
+class read_only_postgres {
+public:
+  read_only_postgres();
+  ~read_only_postgres();
+  read_only_postgres(const read_only_postgres&) = delete;
+  read_only_postgres& operator=(const read_only_postgres&) = delete;
+};
 
 } // namespace skyengine::test

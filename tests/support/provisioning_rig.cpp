@@ -27,7 +27,9 @@ vf::http_transport_options transport_options(const simulated_panel& panel) {
   return options;
 }
 
-asio::awaitable<void> fill(db::catalogue_store& catalogue, const clock& business) {
+} // namespace
+
+asio::awaitable<void> fill_catalogue(db::catalogue_store& catalogue, const clock& business) {
   const auto now = business.now();
   for (std::int64_t id = 1; id <= 3; ++id) {
     user customer{{id}, "User " + std::to_string(id), "user" + std::to_string(id) + "@example.com", {"USD"}};
@@ -47,8 +49,6 @@ asio::awaitable<void> fill(db::catalogue_store& catalogue, const clock& business
   }
 }
 
-} // namespace
-
 provisioning_rig::provisioning_rig(const test_database& database,
                                    const simulated_panel& panel,
                                    rig_options options)
@@ -62,7 +62,7 @@ provisioning_rig::provisioning_rig(const test_database& database,
       provisioner(actors::spawn_server_provisioner(
         runtime.system(), runtime.loop().get_executor(), servers, services, options.provisioner)) {
   must(run(runtime.loop(), db.connect()));
-  run(runtime.loop(), fill(catalogue, business));
+  run(runtime.loop(), fill_catalogue(catalogue, business));
   must(run(runtime.loop(), lease.acquire()));
   caf::anon_send(provisioner, actors::lease_acquired{});
 }

@@ -27,6 +27,10 @@ public:
   }
 };
 
+/// Users 1 to 3, plan `small` (package 1) and regions `north`, `south`, `tiny` (groups 1 to 3).
+/// std::runtime_error when they are not taken.
+asio::awaitable<void> fill_catalogue(db::catalogue_store& catalogue, const clock& business);
+
 /// What a rig is made with besides a database and a simulated panel.
 struct rig_options {
   std::string node = "node-1";
@@ -37,7 +41,7 @@ struct rig_options {
 };
 
 /// Provisioner, gateway and lease of one node in this process, over a real database and a real (simulated)
-/// panel, with users 1 to 3, plan `small` (package 1) and regions `north`, `south`, `tiny` (groups 1 to 3).
+/// panel, with what `fill_catalogue` makes.
 class provisioning_rig {
 public:
   provisioning_rig(const test_database& database, const simulated_panel& panel, rig_options options = {});

@@ -27,8 +27,8 @@ struct crash_options {
   bool has_lost_answers = false;
 };
 
-/// For each crash point: a create or delete that passes it, the engine killed there, started again. Needs
-/// engines that were built with crash points.
+/// For each crash point: a create, delete or second look that passes it, the engine killed there, started
+/// again. Needs engines that were built with crash points.
 report crash_points(const crash_options& options);
 
 struct kill_options {

@@ -21,12 +21,15 @@ namespace json = boost::json;
 using namespace std::chrono_literals;
 
 constexpr auto crash_patience = 30s;
+constexpr std::chrono::milliseconds settle = 1s;
 
 struct scenario {
   std::string point;
   bool has_lost_answers = false;
 
   bool is_delete() const { return point.starts_with("delete."); }
+  /// Passed only where a repeated create has left a second server.
+  bool is_second_look() const { return point.starts_with("look."); }
   bool is_failure() const {
     return point.ends_with("_cleanup") || point == "create.before_failed" || point == "create.after_failed";
   }
@@ -60,6 +63,11 @@ public:
       world_.panel().add_fault(
         {{"operation", "POST /servers/{serverId}/build"}, {"kind", "lost_answer"}, {"count", 1}});
     }
+    if (what_.is_second_look())
+      world_.panel().add_fault({{"operation", "POST /servers"},
+                                {"kind", "late_effect"},
+                                {"count", 1},
+                                {"delayMs", (settle + 500ms).count()}});
     if (what_.is_delete())
       order();
     // Its answer may be lost with the engine; the repeat after the restart has to be the same order.
@@ -90,7 +98,7 @@ private:
     chosen.users = 1;
     chosen.crash_at = point;
     chosen.panel = {"--build-time", "0.2"};
-    chosen.settings["SKYENGINE_PROVISIONING_SETTLE"] = "1s";
+    chosen.settings["SKYENGINE_PROVISIONING_SETTLE"] = std::to_string(settle.count()) + "ms";
     return chosen;
   }
 
@@ -158,7 +166,7 @@ std::vector<scenario> scenarios(const crash_options& options) {
   for (const auto& point : points) {
     const scenario plain{point};
     all.push_back(plain);
-    if (options.has_lost_answers && !plain.is_delete() && !plain.is_failure())
+    if (options.has_lost_answers && !plain.is_delete() && !plain.is_failure() && !plain.is_second_look())
       all.push_back({point, true});
   }
   return all;

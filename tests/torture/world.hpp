@@ -42,6 +42,8 @@ public:
   /// An operator's key.
   const std::string& key() const noexcept { return key_; }
   const world_options& options() const noexcept { return options_; }
+  /// Not with a private one.
+  const test::test_database& database() const { return *database_; }
   /// Empty with a private one.
   const std::string& database_url() const noexcept { return database_url_; }
 

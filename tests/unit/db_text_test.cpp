@@ -123,7 +123,7 @@ INSTANTIATE_TEST_SUITE_P(Known,
                                          sqlstate_case{"57P01", errc::database_unavailable},
                                          sqlstate_case{"58030", errc::database_unavailable},
                                          sqlstate_case{"08006", errc::database_unavailable},
-                                         sqlstate_case{"XX000", errc::internal}),
+                                         sqlstate_case{"XX000", errc::database_unavailable}),
                          [](const auto& test) { return std::string{test.param.sqlstate}; });
 
 } // namespace

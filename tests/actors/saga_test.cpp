@@ -1,0 +1,385 @@
+#include "tests/support/virtual_provisioning.hpp"
+
+#include <caf/send.hpp>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <sstream>
+#include <string>
+#include <vector>
+
+namespace skyengine::actors {
+namespace {
+
+using namespace std::chrono_literals;
+using simulator::fault_kind;
+using testing::ElementsAre;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+constexpr auto post = "POST /servers";
+constexpr auto build = "POST /servers/{serverId}/build";
+constexpr auto remove_call = "DELETE /servers/{serverId}";
+constexpr auto settle_time = 30s;
+
+class Saga : public test::virtual_provisioning {
+protected:
+  std::string state_of_action(std::int64_t id) const {
+    return sql("SELECT state FROM actions WHERE id = " + std::to_string(id));
+  }
+  /// Until everything begun has ended, second looks too.
+  bool all_ends() {
+    return advance_until(
+      [&] {
+        return sql("SELECT (SELECT count(*) FROM actions WHERE state IN ('pending', 'running')) + "
+                   "(SELECT count(*) FROM create_attempts WHERE second_look_at IS NOT NULL)") == "0";
+      },
+      30min, 1s);
+  }
+  /// VirtFusion's ids of the servers that live, by our rows.
+  std::vector<std::int64_t> owned() const {
+    std::vector<std::int64_t> ids;
+    const auto list =
+      sql("SELECT coalesce(string_agg(virtfusion_id::text, ' ' ORDER BY virtfusion_id), '') FROM "
+          "servers WHERE state NOT IN ('failed', 'deleted') AND virtfusion_id IS NOT NULL");
+    std::istringstream in{list};
+    for (std::int64_t id = 0; in >> id;)
+      ids.push_back(id);
+    return ids;
+  }
+  /// Both sides have the same servers, and what must hold of the tables does.
+  void expect_agreement() {
+    EXPECT_EQ(living(), owned());
+    EXPECT_THAT(broken_invariants(), IsEmpty());
+  }
+  /// A create whose first try is done so late that it was repeated: the second server is there.
+  void order_with_extra() {
+    panel.add_fault(post, fault_kind::late_effect, 1, settle_time + 5s);
+    const auto created = order();
+    ASSERT_TRUE(advance_until([&] { return state_of(1) == "active" && living().size() == 2; }));
+  }
+};
+
+TEST_F(Saga, ALostAnswerIsAdopted) {
+  panel.add_fault(post, fault_kind::lost_answer);
+  const auto created = order();
+  ASSERT_TRUE(advance_until([&] { return created->answer.has_value(); }));
+  ASSERT_TRUE(*created->answer) << created->answer->error().detail;
+  EXPECT_TRUE((*created->answer)->is_decided);
+  EXPECT_TRUE(all_ends());
+  EXPECT_EQ(state_of(1), "active");
+  EXPECT_EQ(panel.count(post), 1);
+  EXPECT_THAT(living(), SizeIs(1));
+  expect_agreement();
+}
+
+TEST_F(Saga, AnEffectWithinTheSettleTimeIsAdopted) {
+  panel.add_fault(post, fault_kind::late_effect, 1, settle_time - 2s);
+  const auto created = order();
+  EXPECT_TRUE(all_ends());
+  EXPECT_EQ(state_of(1), "active");
+  EXPECT_EQ(panel.count(post), 1);
+  EXPECT_THAT(living(), SizeIs(1));
+  expect_agreement();
+}
+
+TEST_F(Saga, AnAnswerThatNeverCameIsAnEffectThatMayStillCome) {
+  // Silence for a minute, the work is done five seconds later.
+  panel.add_fault(post, fault_kind::stall, 1, 65s);
+  const auto created = order();
+  ASSERT_TRUE(advance_until([&] { return created->answer.has_value(); }));
+  EXPECT_FALSE((*created->answer)->is_decided);
+  EXPECT_TRUE(all_ends());
+  EXPECT_EQ(state_of(1), "active");
+  EXPECT_EQ(panel.count(post), 1);
+  expect_agreement();
+}
+
+TEST_F(Saga, AResetBeforeTheWorkIsRepeatedAfterTheSettleTime) {
+  panel.add_fault(post, fault_kind::reset);
+  const auto begun = runtime.timers().now();
+  const auto created = order();
+  ASSERT_TRUE(advance_until([&] { return panel.count(post) == 2; }));
+  EXPECT_GE(runtime.timers().now() - begun, settle_time);
+  EXPECT_TRUE(all_ends());
+  EXPECT_EQ(state_of(1), "active");
+  EXPECT_THAT(living(), SizeIs(1));
+  expect_agreement();
+}
+
+TEST_F(Saga, AStaleListMakesNoSecondServer) {
+  panel.add_fault(post, fault_kind::lost_answer);
+  panel.add_fault("GET /servers/user/{userId}", fault_kind::stale_list, 1'000, settle_time - 5s);
+  const auto created = order();
+  EXPECT_TRUE(all_ends());
+  EXPECT_EQ(panel.count(post), 1);
+  EXPECT_THAT(living(), SizeIs(1));
+  expect_agreement();
+}
+
+// -- the second look ------------------------------------------------------------
+
+TEST_F(Saga, AnExtraIsDeletedByTheSecondLookAndWasNeverBuilt) {
+  order_with_extra();
+  const auto kept = owned();
+  EXPECT_TRUE(all_ends());
+  EXPECT_EQ(living(), kept);
+  EXPECT_EQ(panel.count(remove_call), 1);
+  ASSERT_THAT(panel.look().gone(), SizeIs(1));
+  EXPECT_EQ(panel.look().gone().front().builds, 0);
+  expect_agreement();
+}
+
+TEST_F(Saga, AnExtraWhoseDeletionIsRefusedIsDeletedWhenItIsNoLonger) {
+  order_with_extra();
+  panel.add_fault(remove_call, fault_kind::status, 3, 0ms, 403);
+  ASSERT_TRUE(advance_until([&] { return panel.count(remove_call) == 1; }));
+  // Nobody's creates wait for an operator.
+  const auto next = order();
+  ASSERT_TRUE(advance_until([&] { return next->answer.has_value(); }, 20s));
+  EXPECT_TRUE((*next->answer)->is_decided);
+  EXPECT_TRUE(all_ends());
+  EXPECT_EQ(panel.count(remove_call), 4);
+  EXPECT_THAT(living(), SizeIs(2));
+  expect_agreement();
+}
+
+TEST_F(Saga, ALookThatVirtfusionDoesNotAnswerComesAgain) {
+  order_with_extra();
+  panel.add_fault("GET /servers/user/{userId}", fault_kind::status, 60, 0ms, 500);
+  EXPECT_TRUE(all_ends());
+  EXPECT_THAT(living(), SizeIs(1));
+  expect_agreement();
+}
+
+TEST_F(Saga, ALookWhoseLeaseIsLostBeforeTheDeletionIsGoneOnWith) {
+  order_with_extra();
+  // Named in its row, and every call that deletes it comes to nothing until the lease is another's.
+  panel.add_fault(remove_call, fault_kind::status, 1'000, 0ms, 503);
+  ASSERT_TRUE(advance_until([&] { return panel.count(remove_call) > 0; }));
+  steal_lease();
+  const auto stolen = lease.token();
+  ASSERT_TRUE(advance_until([&] { return lease.token() != stolen; }));
+  panel.clear_faults();
+  EXPECT_TRUE(all_ends());
+  EXPECT_THAT(living(), SizeIs(1));
+  expect_agreement();
+}
+
+// Under the same token: nobody's lease runs out that could set the look free.
+TEST_F(Saga, ALookThatItsProvisionerLeftIsGoneOnWith) {
+  order_with_extra();
+  panel.add_fault(remove_call, fault_kind::status, 1'000, 0ms, 503);
+  ASSERT_TRUE(advance_until([&] { return panel.count(remove_call) > 0; }));
+  caf::anon_send_exit(provisioner, caf::exit_reason::kill);
+  settle();
+  panel.clear_faults();
+  spawn_provisioner();
+  EXPECT_TRUE(all_ends());
+  EXPECT_THAT(living(), SizeIs(1));
+  expect_agreement();
+}
+
+TEST_F(Saga, AnExtraWhoseDeletionWasNotSeenCountsOnce) {
+  order_with_extra();
+  const auto kept = owned();
+  // What the customer made by hand in the panel looks the same, and is younger.
+  const auto user = panel.look().servers().front()->owner;
+  const auto by_hand = panel.look_to_change().create_server({1, user, 1}, false, panel.now());
+  ASSERT_TRUE(by_hand);
+  const auto by_hand_id = (*by_hand)->id;
+  panel.add_fault(remove_call, fault_kind::lost_answer);
+  ASSERT_TRUE(advance_until([&] { return panel.count(remove_call) == 1; }, 10min, 5ms));
+  steal_lease();
+  EXPECT_TRUE(all_ends());
+  EXPECT_THAT(living(), ElementsAre(kept.front(), by_hand_id));
+  EXPECT_EQ(sql("SELECT sum(extras_deleted) FROM create_attempts"), "1");
+}
+
+TEST_F(Saga, AnExtraThatSomebodyHasBegunToUseStays) {
+  order_with_extra();
+  const auto kept = owned();
+  for (const auto id : living())
+    if (id != kept.front())
+      ASSERT_TRUE(panel.look_to_change().rename(id, "by-hand", panel.now()));
+  EXPECT_TRUE(all_ends());
+  EXPECT_EQ(panel.count(remove_call), 0);
+  EXPECT_THAT(living(), SizeIs(2));
+}
+
+// -- build ----------------------------------------------------------------------
+
+TEST_F(Saga, ALostBuildAnswerIsNotBuiltTwice) {
+  panel.add_fault(build, fault_kind::lost_answer);
+  const auto created = order();
+  ASSERT_TRUE(advance_until([&] { return created->answer.has_value(); }));
+  EXPECT_TRUE((*created->answer)->password.empty());
+  EXPECT_TRUE(all_ends());
+  EXPECT_EQ(state_of(1), "active");
+  EXPECT_EQ(panel.count(build), 1);
+  EXPECT_EQ(panel.look().servers().front()->builds, 1);
+  expect_agreement();
+}
+
+TEST_F(Saga, ABuildThatBeginsLateIsNotBuiltTwice) {
+  panel.add_fault(build, fault_kind::late_effect, 1, settle_time - 2s);
+  const auto created = order();
+  EXPECT_TRUE(all_ends());
+  EXPECT_EQ(state_of(1), "active");
+  EXPECT_EQ(panel.look().servers().front()->builds, 1);
+  expect_agreement();
+}
+
+TEST_F(Saga, ABuildThatNeverArrivedIsAskedForAgainAfterTheSettleTime) {
+  panel.add_fault(build, fault_kind::reset);
+  const auto created = order();
+  ASSERT_TRUE(advance_until([&] { return panel.count(build) == 1; }));
+  const auto unknown_since = runtime.timers().now();
+  ASSERT_TRUE(advance_until([&] { return panel.count(build) == 2; }));
+  EXPECT_GE(runtime.timers().now() - unknown_since, settle_time - 1s);
+  EXPECT_TRUE(all_ends());
+  EXPECT_EQ(state_of(1), "active");
+  EXPECT_EQ(panel.look().servers().front()->builds, 1);
+  expect_agreement();
+}
+
+TEST_F(Saga, AFailedBuildIsTriedOnceMoreAndThenGivenUp) {
+  panel.add_fault(build, fault_kind::build_fails, 1);
+  const auto first = order(1);
+  EXPECT_TRUE(all_ends());
+  EXPECT_EQ(state_of(1), "active");
+  EXPECT_EQ(panel.count(build), 2);
+  panel.add_fault(build, fault_kind::build_fails, 2);
+  const auto second = order(2);
+  EXPECT_TRUE(all_ends());
+  EXPECT_EQ(state_of(2), "failed");
+  EXPECT_EQ(panel.count(build), 4);
+  EXPECT_THAT(living(), SizeIs(1));
+  EXPECT_EQ(sql("SELECT error_code FROM actions WHERE server_id = 2"), "virtfusion_rejected");
+  expect_agreement();
+}
+
+TEST_F(Saga, ABusyServerIsNoFailure) {
+  panel.add_fault(build, fault_kind::status, 3, 0ms, 423);
+  const auto created = order();
+  EXPECT_TRUE(all_ends());
+  EXPECT_EQ(state_of(1), "active");
+  EXPECT_EQ(panel.look().servers().front()->builds, 1);
+  expect_agreement();
+}
+
+// -- patience, outages ----------------------------------------------------------
+
+TEST_F(Saga, WhoWaitsIsAnsweredWhenItsPatienceIsOverAndTheOrderGoesOn) {
+  panel.add_fault(post, fault_kind::delay, 1, 40s);
+  const auto begun = runtime.timers().now();
+  const auto created = order(1, 10s);
+  ASSERT_TRUE(advance_until([&] { return created->answer.has_value(); }));
+  EXPECT_EQ(created->at - begun, 10s);
+  ASSERT_TRUE(*created->answer);
+  EXPECT_FALSE((*created->answer)->is_decided);
+  EXPECT_TRUE((*created->answer)->password.empty());
+  EXPECT_TRUE(all_ends());
+  EXPECT_EQ(state_of(1), "active");
+  expect_agreement();
+}
+
+TEST_F(Saga, WhatWasStoredOutlivesAnHourWithoutVirtfusion) {
+  const auto created = order();
+  panel.add_fault("*", fault_kind::reset, 1'000'000);
+  advance(1h);
+  EXPECT_NE(state_of(1), "failed");
+  panel.clear_faults();
+  EXPECT_TRUE(all_ends());
+  EXPECT_EQ(state_of(1), "active");
+  EXPECT_THAT(living(), SizeIs(1));
+  expect_agreement();
+}
+
+// -- at each moment -------------------------------------------------------------
+
+// An undisturbed create takes some seven seconds here; a lost one a settle time more.
+struct moments {
+  std::string name;
+  bool loses_answers;
+  std::chrono::milliseconds step;
+  int count;
+};
+
+class SagaAtEachMoment : public Saga, public testing::WithParamInterface<moments> {
+protected:
+  void begin() {
+    if (!GetParam().loses_answers)
+      return;
+    panel.add_fault(post, fault_kind::lost_answer);
+    panel.add_fault(build, fault_kind::lost_answer);
+  }
+};
+
+TEST_P(SagaAtEachMoment, ADeleteLeavesNothing) {
+  for (int i = 0; i < GetParam().count; ++i) {
+    SCOPED_TRACE("moment " + std::to_string(i));
+    begin();
+    const auto created = order(1 + i % 3);
+    advance(GetParam().step * i);
+    const auto id = std::stoll(sql("SELECT max(id) FROM servers"));
+    const auto deleted = remove({id});
+    ASSERT_TRUE(advance_until([&] { return deleted->answer && created->answer; }));
+    ASSERT_TRUE(*deleted->answer) << (*deleted->answer).error().detail;
+    ASSERT_TRUE(all_ends());
+    EXPECT_EQ(state_of(id), "deleted");
+    ASSERT_TRUE(advance_until([&] { return living().empty(); }, 5s));
+    panel.clear_faults();
+  }
+  expect_agreement();
+}
+
+TEST_P(SagaAtEachMoment, ALostLeaseLosesNothingAndDoesNothingTwice) {
+  for (int i = 0; i < GetParam().count; ++i) {
+    SCOPED_TRACE("moment " + std::to_string(i));
+    begin();
+    const auto created = order(1 + i % 3);
+    advance(GetParam().step * i);
+    steal_lease();
+    ASSERT_TRUE(all_ends());
+    panel.clear_faults();
+  }
+  EXPECT_EQ(sql("SELECT count(*) FROM servers WHERE state = 'active'"), std::to_string(GetParam().count));
+  expect_agreement();
+  for (const auto* server : panel.look().servers())
+    EXPECT_EQ(server->builds, 1);
+}
+
+TEST_P(SagaAtEachMoment, AProvisionerThatEndsIsFollowedByOneThatGoesOn) {
+  for (int i = 0; i < GetParam().count; ++i) {
+    SCOPED_TRACE("moment " + std::to_string(i));
+    begin();
+    const auto created = order(1 + i % 3, 1h);
+    advance(GetParam().step * i);
+    const auto had_answer = created->answer.has_value();
+    const auto ended_at = runtime.timers().now();
+    caf::anon_send_exit(provisioner, caf::exit_reason::kill);
+    settle();
+    // Who waited is told at once.
+    ASSERT_TRUE(created->answer);
+    if (!had_answer)
+      EXPECT_EQ(created->at, ended_at);
+    spawn_provisioner();
+    ASSERT_TRUE(all_ends());
+    panel.clear_faults();
+  }
+  EXPECT_EQ(sql("SELECT count(*) FROM servers WHERE state = 'active'"), std::to_string(GetParam().count));
+  expect_agreement();
+  for (const auto* server : panel.look().servers())
+    EXPECT_EQ(server->builds, 1);
+}
+
+INSTANTIATE_TEST_SUITE_P(,
+                         SagaAtEachMoment,
+                         testing::Values(moments{"Undisturbed", false, 10ms, 40},
+                                         moments{"AtEachPoll", false, 450ms, 16},
+                                         moments{"WithLostAnswers", true, 45ms, 24}),
+                         [](const auto& each) { return each.param.name; });
+
+} // namespace
+} // namespace skyengine::actors
