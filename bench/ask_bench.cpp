@@ -2,6 +2,7 @@
 // own pool?
 
 #include "actors/runtime/actor_runtime.hpp"
+#include "bench/bench_support.hpp"
 
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -13,19 +14,17 @@
 #include <caf/send.hpp>
 #include <caf/typed_event_based_actor.hpp>
 
-#include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <vector>
 
 namespace {
 
 namespace asio = boost::asio;
+namespace bench = skyengine::bench;
 namespace runtime = skyengine::actors::runtime;
 using steady = std::chrono::steady_clock;
 using namespace std::chrono_literals;
@@ -112,53 +111,30 @@ double peers(load wanted) {
   return spent / wanted.count;
 }
 
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-
-double deviation(const std::vector<double>& values) {
-  double mean = 0;
-  for (const auto value : values)
-    mean += value / static_cast<double>(values.size());
-  double sum = 0;
-  for (const auto value : values)
-    sum += (value - mean) * (value - mean) / static_cast<double>(values.size());
-  return std::sqrt(sum);
-}
-
 } // namespace
 
 int main(int argc, char** argv) {
-  int rounds = 7;
-  int count = 64'000;
-  for (int i = 1; i < argc; ++i) {
-    const std::string_view flag{argv[i]};
-    if (flag == "--smoke") {
-      rounds = 1;
-      count = 640;
-    } else if (flag == "--rounds" && i + 1 < argc) {
-      rounds = std::atoi(argv[++i]);
-    } else {
-      std::fprintf(stderr, "usage: ask_bench [--smoke] [--rounds N]\n");
-      return 2;
-    }
-  }
-  std::string all = "{";
+  const auto how = bench::read_options(argc, argv, 7);
+  const int count = how.is_smoke ? 640 : 64'000;
+  bench::summary all{"ask"};
+  all.add("rounds", how.rounds);
   for (const int in_flight : {1, 64}) {
-    std::vector<double> a;
-    std::vector<double> b;
-    for (int round = 0; round < rounds; ++round) {
-      a.push_back(ours({count, in_flight}));
-      b.push_back(peers({count, in_flight}));
+    std::vector<double> loop;
+    std::vector<double> pool;
+    for (int round = 0; round < how.rounds; ++round) {
+      loop.push_back(ours({count, in_flight}));
+      pool.push_back(peers({count, in_flight}));
     }
+    const auto own = bench::summarise(loop);
+    const auto peer = bench::summarise(pool);
     std::printf("ask, %2d in flight: loop %8.0f ns (deviation %.0f), CAF's pool %8.0f ns (deviation %.0f), "
                 "ratio %.3f\n",
-                in_flight, median(a), deviation(a), median(b), deviation(b), median(a) / median(b));
-    all += (all.size() > 1 ? ", " : "") + std::string{"\"inFlight"} + std::to_string(in_flight) +
-           "\": {\"loopNs\": " + std::to_string(median(a)) + ", \"poolNs\": " + std::to_string(median(b)) +
-           "}";
+                in_flight, own.median, own.deviation, peer.median, peer.deviation, own.median / peer.median);
+    const auto name = "in_flight_" + std::to_string(in_flight);
+    all.add(name + "_loop_ns", own)
+      .add(name + "_pool_ns", peer)
+      .add(name + "_ratio", own.median / peer.median, 3);
   }
-  std::printf("%s}\n", all.c_str());
+  all.print();
   return 0;
 }

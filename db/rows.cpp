@@ -145,13 +145,19 @@ std::vector<std::int64_t> to_int64_array(std::string_view text) {
 
 std::optional<std::string_view> row::text(std::string_view column) const {
   const auto columns = PQnfields(result_);
-  for (int i = 0; i < columns; ++i)
-    if (column == PQfname(result_, i)) {
-      if (PQgetisnull(result_, index_, i) != 0)
-        return std::nullopt;
-      return std::string_view{PQgetvalue(result_, index_, i),
-                              static_cast<std::size_t>(PQgetlength(result_, index_, i))};
-    }
+  // Readers go by the statement's order, so that the next column is nearly always the one asked for.
+  auto i = next_;
+  for (int seen = 0; seen < columns; ++seen, ++i) {
+    if (i >= columns)
+      i = 0;
+    if (column != PQfname(result_, i))
+      continue;
+    next_ = i + 1;
+    if (PQgetisnull(result_, index_, i) != 0)
+      return std::nullopt;
+    return std::string_view{PQgetvalue(result_, index_, i),
+                            static_cast<std::size_t>(PQgetlength(result_, index_, i))};
+  }
   throw std::logic_error("the statement has no column \"" + std::string{column} + "\"");
 }
 

@@ -90,6 +90,8 @@ private:
 
   const pg_result* result_;
   int index_;
+  /// Where the search for a column begins.
+  mutable int next_ = 0;
 };
 
 /// What one statement answered: rows by index, columns by name.

@@ -116,8 +116,11 @@ constexpr statement start_pending{"saga_start_pending", R"sql(
   UPDATE actions SET state = 'running', token = $2::bigint, version = version + 1
    WHERE server_id = $1 AND state = 'pending' RETURNING id)sql"};
 
+// Nobody waits for the disk: VirtFusion is asked again for what a crash of PostgreSQL takes, and whatever is
+// committed later takes this along to the disk.
 constexpr statement store_virtfusion_user{"user_set_virtfusion_id", R"sql(
-  UPDATE users SET virtfusion_user_id = $2::bigint, updated_at = $3::timestamptz WHERE id = $1)sql"};
+  UPDATE users SET virtfusion_user_id = $2::bigint, updated_at = $3::timestamptz
+   WHERE id = $1 AND set_config('synchronous_commit', 'off', true) = 'off')sql"};
 
 constexpr statement take_over_orphans{"saga_take_over", R"sql(
   WITH orphans AS (

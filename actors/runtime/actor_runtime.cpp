@@ -15,7 +15,7 @@ actor_runtime::actor_runtime(steady_timers::mode time)
     : timers_(loop_, time), config_(std::make_unique<loop_config>(loop_, timers_)) {
   add_message_types(*config_);
   system_ = std::make_unique<caf::actor_system>(*config_);
-  asker_ = std::make_unique<runtime::asker>(*system_);
+  asker_ = std::make_unique<runtime::asker>(*system_, loop_, timers_);
 }
 
 actor_runtime::~actor_runtime() {

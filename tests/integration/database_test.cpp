@@ -14,6 +14,7 @@
 #include <future>
 #include <set>
 #include <stdexcept>
+#include <vector>
 
 namespace skyengine::db {
 namespace {
@@ -30,6 +31,8 @@ constexpr statement touch_note{"test_touch_note", "UPDATE notes SET text = text 
 constexpr statement backend{"test_backend", "SELECT pg_backend_pid()::bigint AS pid"};
 constexpr statement forget{"test_forget", "DEALLOCATE ALL"};
 constexpr statement current_id{"test_current_id", "SELECT pg_current_xact_id()::text AS id"};
+constexpr statement three_columns{"test_three_columns",
+                                  "SELECT 1::bigint AS a, 2::bigint AS b, 3::bigint AS c"};
 constexpr statement read_note{"test_read_note", "SELECT text FROM notes WHERE id = 1"};
 
 constexpr auto schema = R"sql(
@@ -88,6 +91,21 @@ asio::awaitable<result<>> insert_pair(database& d, std::int64_t first, std::int6
 
 TEST_F(Database, RunsAStatement) {
   EXPECT_EQ(*test::run(loop, sum(open(), 40, 2)), 42);
+}
+
+asio::awaitable<result<rows>> run_three_columns(database& d) {
+  co_return co_await d.run(three_columns);
+}
+
+TEST_F(Database, ColumnsAreReadByNameInAnyOrder) {
+  const auto found = test::run(loop, run_three_columns(open()));
+  ASSERT_TRUE(found) << found.error().detail;
+  const auto one = found->front();
+  std::vector<std::int64_t> values;
+  for (const auto* name : {"c", "a", "b", "b", "a", "c"})
+    values.push_back(one.get<std::int64_t>(name));
+  EXPECT_EQ(values, (std::vector<std::int64_t>{3, 1, 2, 2, 1, 3}));
+  EXPECT_THROW(static_cast<void>(one.text("d")), std::logic_error);
 }
 
 TEST_F(Database, AnswersEachOfManyStatementsAtOnceWithItsOwnRows) {
