@@ -57,6 +57,9 @@ net::http::server_options server_options(const config::http_settings& http) {
   options.header_timeout = http.header_timeout;
   options.body_timeout = http.body_timeout;
   options.idle_timeout = http.idle_timeout;
+  options.write_timeout = http.write_timeout;
+  // Whatever the patience is, what was asked for can still be stored behind it.
+  options.request_timeout = http.patience + net::api::storing_time;
   options.max_connections = http.max_connections;
   options.max_connections_per_address = http.connections_per_address;
   options.trusted_proxies = http.trusted_proxies;

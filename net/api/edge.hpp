@@ -23,6 +23,9 @@
 
 namespace skyengine::net::api {
 
+/// How long a request may take besides the patience until what it asks for is stored.
+inline constexpr std::chrono::seconds storing_time{20};
+
 struct edge_options {
   /// How long a create's answer may wait for VirtFusion: `http.patience`.
   std::chrono::milliseconds patience{10'000};
@@ -53,6 +56,7 @@ struct edge_state;
 /// The HTTP API: routes, keys, limits, problem documents. Used on the loop's thread only.
 class edge {
 public:
+  /// It listens on the database for what other nodes say: revoked keys, and actions that operators call on.
   edge(asio::any_io_executor loop, edge_services services, edge_options options);
   ~edge();
   edge(const edge&) = delete;
@@ -74,7 +78,6 @@ public:
 
 private:
   std::unique_ptr<edge_state> state_;
-  // Tells of revoked keys.
   std::unique_ptr<db::listener> listener_;
 };
 
