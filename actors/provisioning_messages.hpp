@@ -1,6 +1,7 @@
 #pragma once
 
 #include "domain/action.hpp"
+#include "domain/histogram.hpp"
 #include "domain/requester.hpp"
 #include "domain/secret.hpp"
 #include "domain/server.hpp"
@@ -17,6 +18,9 @@
 /// it came in, and the actions' rows are what nodes share.
 namespace skyengine::actors {
 
+/// When nobody waits for the answer any more: what has not begun by then is dropped, errc::deadline_exceeded.
+using answer_deadline = std::chrono::steady_clock::time_point;
+
 /// Order a server. Answered when VirtFusion has answered create and build, when it has come to nothing, or at
 /// `answer_by`, whichever is first. Refused before anything is stored: errc::overloaded,
 /// errc::virtfusion_unavailable.
@@ -25,12 +29,15 @@ struct create_server {
   requester by;
   std::optional<idempotency_claim> claim;
   std::chrono::steady_clock::time_point answer_by;
+  /// Until the order is about to be stored.
+  answer_deadline deadline = answer_deadline::max();
 };
 
 /// Wait for a create that somebody else asked for.
 struct join_create {
   action_id action;
   std::chrono::steady_clock::time_point answer_by;
+  answer_deadline deadline = answer_deadline::max();
 };
 
 struct create_outcome {
@@ -48,9 +55,10 @@ struct delete_server {
   std::optional<user_id> owner;
   requester by;
   std::optional<idempotency_claim> claim;
+  answer_deadline deadline = answer_deadline::max();
 };
 
-/// An operator wants a waiting saga to go on at once.
+/// An operator wants an action looked at again at once; nothing happens where another node runs it.
 struct nudge_action {
   action_id action;
 };
@@ -74,9 +82,10 @@ struct provisioner_figures {
   std::uint64_t succeeded = 0;
   std::uint64_t failed = 0;
   std::uint64_t refused = 0;
+  /// Messages dropped since their deadline had passed.
+  std::uint64_t deadline_dropped = 0;
   /// From the stored order to the end of its saga on this node, in real time.
-  std::array<std::uint64_t, provisioning_buckets.size() + 1> durations{};
-  double seconds_sum = 0;
+  histogram<provisioning_buckets> seconds;
 };
 
 using server_provisioner_actor =

@@ -79,7 +79,7 @@ protected:
   }
 
   /// Repeats a call that is safe to repeat until VirtFusion has answered it one way or the other; nullopt
-  /// when stopped.
+  /// when stopped, or nudged to look what is wanted.
   template <class T>
   asio::awaitable<std::optional<vf::call_result<T>>> insist(call_options how, vf::call<T> wanted) {
     for (int failures = 1; co_await hold_lease(); ++failures) {
@@ -89,7 +89,8 @@ protected:
         co_return std::move(answered);
       log::warn("VirtFusion is asked again",
                 {{"operation", vf::traits_of(wanted.what.op).name}, {"error", answered.error().text}});
-      static_cast<void>(co_await pause(wait_after(failures, answered.error())));
+      if (!co_await pause(wait_after(failures, answered.error())))
+        break;
     }
     co_return std::nullopt;
   }
@@ -186,6 +187,11 @@ public:
         if (next)
           co_return next;
         reload = true;
+        continue;
+      }
+      if (state_.action.kind == action_kind::create && state_.abandon_requested && may_give_way() &&
+          state_.action.step != saga_step::cleanup) {
+        reload = co_await abandon_create() != outcome::advanced;
         continue;
       }
       const auto done = co_await (state_.action.kind == action_kind::create ? create_step() : delete_step());
@@ -289,6 +295,22 @@ private:
     co_return **next;
   }
 
+  /// What an operator gave up: nothing of it stays in VirtFusion.
+  asio::awaitable<outcome> abandon_create() {
+    turn_ = {};
+    say(log::level::info, "create abandoned by an operator");
+    const error why{errc::conflict, "an operator abandoned it"};
+    if (!state_.server.virtfusion_id)
+      co_return co_await fail(why, "lost");
+    db::saga_change change;
+    change.step = saga_step::cleanup;
+    change.server = server_state::building;
+    change.event = "create_abandoned";
+    change.failure = why;
+    change.yields_to_delete = true;
+    co_return co_await commit(std::move(change));
+  }
+
   asio::awaitable<outcome> create_step() {
     switch (state_.action.step) {
     case saga_step::begin:
@@ -311,7 +333,7 @@ private:
     return clean_up();
   }
 
-  asio::awaitable<outcome> fail(error why) {
+  asio::awaitable<outcome> fail(error why, std::string attempt_ends = "refused") {
     crash_point("create.before_failed");
     db::saga_change change;
     change.step = saga_step::done;
@@ -321,7 +343,7 @@ private:
     change.failure = why;
     change.yields_to_delete = true;
     if (state_.action.step == saga_step::attempt)
-      change.attempt_ends = "refused";
+      change.attempt_ends = attempt_ends;
     const auto done = co_await commit(std::move(change));
     if (done == outcome::advanced) {
       crash_point("create.after_failed");
@@ -471,7 +493,7 @@ private:
   }
 
   /// Commits whose server it is, and in the same breath that its build is about to be asked for; where a
-  /// delete waits, the first alone.
+  /// delete waits or an operator gave up, the first alone.
   asio::awaitable<outcome> take(virtfusion_server_id id, std::string how) {
     crash_point("create.before_made");
     db::saga_change change;
@@ -482,6 +504,7 @@ private:
     change.server = server_state::building;
     change.event = how == "made" ? "building" : "adopted";
     change.yields_to_delete = true;
+    change.yields_to_abandon = true;
     change.counts_build = true;
     auto done = co_await commit(change);
     if (done == outcome::advanced) {
@@ -491,6 +514,7 @@ private:
       change.server = server_state::creating;
       change.event = how == "made" ? "created" : "adopted";
       change.yields_to_delete = false;
+      change.yields_to_abandon = false;
       change.counts_build = false;
       done = co_await commit(change);
     }
@@ -545,6 +569,7 @@ private:
     change.server = server_state::building;
     change.event = "building";
     change.yields_to_delete = true;
+    change.yields_to_abandon = true;
     change.counts_build = true;
     const auto done = co_await commit(std::move(change));
     if (done == outcome::advanced) {
@@ -704,6 +729,7 @@ private:
     change.power = power_state::on;
     // A delete that came meanwhile waits behind this action, which must give way, not succeed.
     change.yields_to_delete = true;
+    change.yields_to_abandon = true;
     const auto done = co_await commit(std::move(change));
     if (done == outcome::advanced) {
       crash_point("create.after_active");
@@ -735,7 +761,7 @@ private:
   }
 
   asio::awaitable<outcome> clean_up() {
-    if (!co_await remove_from_virtfusion())
+    if (co_await remove_from_virtfusion() != removal::gone)
       co_return outcome::interrupted;
     crash_point("create.after_cleanup");
     co_return co_await fail(state_.action.failure.value_or(
@@ -750,8 +776,13 @@ private:
       change.server = server_state::deleting;
       co_return co_await commit(std::move(change));
     }
-    if (state_.server.virtfusion_id && !co_await remove_from_virtfusion())
-      co_return outcome::interrupted;
+    if (state_.server.virtfusion_id) {
+      const auto removed = co_await remove_from_virtfusion();
+      if (removed == removal::abandoned)
+        co_return co_await abandon_delete();
+      if (removed == removal::interrupted)
+        co_return outcome::interrupted;
+    }
     crash_point("delete.before_deleted");
     db::saga_change change;
     change.step = saga_step::done;
@@ -767,28 +798,63 @@ private:
     co_return done;
   }
 
-  /// Deletes our server in VirtFusion and waits until VirtFusion says that it is gone; false when
-  /// interrupted.
-  asio::awaitable<bool> remove_from_virtfusion() {
+  /// VirtFusion refuses the delete, and an operator wants it no more: the server stays what it was.
+  asio::awaitable<outcome> abandon_delete() {
+    const error why{errc::virtfusion_rejected, "VirtFusion refuses to delete the server: " + refusal_};
+    const auto ended = co_await services_.sagas.abandon_delete(state_.ref(), why, services_.business.now());
+    if (ended && *ended)
+      say(log::level::warn, "delete abandoned by an operator", refusal_);
+    else
+      static_cast<void>(co_await pause(200ms));
+    co_return outcome::reload;
+  }
+
+  enum class removal : std::uint8_t {
+    /// VirtFusion says that there is no such server.
+    gone,
+    interrupted,
+    /// It stays: VirtFusion refuses, and an operator gave the delete up.
+    abandoned,
+  };
+
+  /// VirtFusion has refused, and whatever was sent before has had its time: nothing on its way can still
+  /// remove the server.
+  bool is_surely_kept() const { return !refusal_.empty() && now() >= delete_settled_; }
+
+  void note_refusal(const std::string& text) {
+    if (refusal_.empty())
+      alert("delete_refused", "a server cannot be deleted: an operator has to look", text);
+    refusal_ = text.empty() ? "without a word" : text;
+  }
+
+  /// Deletes our server in VirtFusion and waits until VirtFusion says that it is gone.
+  asio::awaitable<removal> remove_from_virtfusion() {
     const auto id = *state_.server.virtfusion_id;
-    auto is_alerted = false;
+    const auto may_stay = state_.action.kind == action_kind::remove && state_.abandon_requested;
+    // An earlier run may have sent what VirtFusion still works on.
+    if (delete_settled_ == steady_time{})
+      delete_settled_ = now() + services_.options.settle;
     for (auto interval = std::chrono::milliseconds{1'000}; !is_stopping();) {
       auto how = options(call_class::control);
       const auto record = co_await insist(how, vf::get_server(id));
       if (!record)
-        co_return false;
+        co_return removal::interrupted;
       if (record->has_error() && record->error().what == failure_kind::not_found_server)
-        co_return true;
+        co_return removal::gone;
       const auto not_ours = record->has_error() ? std::optional{record->error()}
                                                 : vf::check_owner(**record, state_.server.order.user);
-      if (not_ours) {
-        if (!std::exchange(is_alerted, true))
-          alert("delete_refused", "a server cannot be deleted: an operator has to look", not_ours->text);
-        static_cast<void>(co_await pause(operator_pause));
+      if (not_ours)
+        note_refusal(not_ours->text);
+      if (may_stay && is_surely_kept())
+        co_return removal::abandoned;
+      // Who gave up asks VirtFusion no more: it might do it now.
+      if (not_ours || (may_stay && !refusal_.empty())) {
+        if (!co_await pause(may_stay ? until_settled() : operator_pause))
+          co_return removal::interrupted;
         continue;
       }
       if (!co_await hold_lease())
-        co_return false;
+        co_return removal::interrupted;
       how.deadline = now() + services_.options.call_patience;
       const auto deleted = co_await services_.virtfusion.call(how, vf::delete_server(id));
       if (state_.action.kind == action_kind::remove)
@@ -796,17 +862,26 @@ private:
       if (!deleted && !is_passing(deleted.error().what) &&
           deleted.error().what != failure_kind::not_found_server &&
           deleted.error().what != failure_kind::conflict) {
-        if (!std::exchange(is_alerted, true))
-          alert("delete_refused", "VirtFusion refuses to delete a server: an operator has to look",
-                deleted.error().text);
-        static_cast<void>(co_await pause(operator_pause));
+        note_refusal(deleted.error().text);
+        if (!co_await pause(may_stay ? until_settled() : operator_pause))
+          co_return removal::interrupted;
         continue;
       }
+      if (deleted || !is_surely_unsent(deleted.error().what)) {
+        refusal_.clear();
+        delete_settled_ = now() + services_.options.settle;
+      }
       // The server is gone later than the answer: it is looked at, and asked for again should it stay.
-      static_cast<void>(co_await pause(interval));
+      if (!co_await pause(interval))
+        co_return removal::interrupted;
       interval = std::min(interval * 2, std::chrono::milliseconds{15'000});
     }
-    co_return false;
+    co_return removal::interrupted;
+  }
+
+  std::chrono::milliseconds until_settled() const {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(delete_settled_ - now());
+    return std::clamp<std::chrono::milliseconds>(left, 1ms, operator_pause);
   }
 
   action_id action_;
@@ -821,6 +896,10 @@ private:
   bool is_resolved_to_nothing_ = false;
   // The build's mark was committed by this run, and VirtFusion has surely not begun it yet.
   bool is_build_marked_here_ = false;
+  // What VirtFusion said when it last refused to delete the server; empty when it has not, or took it since.
+  std::string refusal_;
+  // When no delete that was sent can take effect any more.
+  steady_time delete_settled_{};
 };
 
 class second_look final : saga_base {

@@ -91,6 +91,10 @@ error shutting_down() {
   return {errc::overloaded, "the engine is shutting down", {}, 5s};
 }
 
+error nobody_waits() {
+  return {errc::deadline_exceeded, "the request came to its turn too late"};
+}
+
 /// Everything that stands between an order and its rows.
 asio::awaitable<result<db::server_store::created>> admit_and_store(db::server_store& servers,
                                                                    saga_services& services,
@@ -107,6 +111,8 @@ asio::awaitable<result<db::server_store::created>> admit_and_store(db::server_st
     co_return error{errc::overloaded, "too many servers are being created", {}, retry_after};
   if (!services.lease.is_held())
     co_return error{errc::database_unavailable, "this node is waiting for its lease", {}, 1s};
+  if (services.timers.now() > wanted.deadline)
+    co_return nobody_waits();
   runtime::crash_point("create.before_commit");
   const auto stored = co_await servers.insert(wanted.order, services.lease.token(), wanted.by, wanted.claim,
                                               services.business.now());
@@ -170,6 +176,8 @@ struct server_provisioner_state {
     /// VirtFusion has answered create and build.
     bool is_decided = false;
     std::vector<waiter> waiters = {};
+    /// As the row had it when the saga was last told.
+    std::int64_t calls = 0;
   };
   struct ticket {
     open_promise promise;
@@ -201,6 +209,8 @@ struct server_provisioner_state {
   caf::result<create_outcome> on_create_server(const create_server& wanted) {
     if (is_draining)
       return refuse(shutting_down());
+    if (is_late(wanted.deadline))
+      return drop();
     runtime::crash_point("create.in_provisioner");
     if (tickets.size() + running_creates() >= options.max_open)
       return refuse({errc::overloaded, "too many servers are being created", {}, 1s});
@@ -221,10 +231,17 @@ struct server_provisioner_state {
     return runtime::to_caf(why);
   }
 
+  bool is_late(answer_deadline deadline) const { return services->timers.now() > deadline; }
+
+  caf::error drop() {
+    ++figures.deadline_dropped;
+    return runtime::to_caf(nobody_waits());
+  }
+
   void on_create_stored(const create_stored& stored) {
     auto given = take_ticket(stored.ticket);
     if (!stored.outcome) {
-      ++figures.refused;
+      ++(stored.outcome.error().code == errc::deadline_exceeded ? figures.deadline_dropped : figures.refused);
       given.promise.fail(stored.outcome.error());
       return;
     }
@@ -233,6 +250,8 @@ struct server_provisioner_state {
   }
 
   caf::result<create_outcome> on_join_create(const join_create& wanted) {
+    if (is_late(wanted.deadline))
+      return drop();
     auto promise = self->make_response_promise<create_outcome>();
     const auto found = running.find(wanted.action);
     if (found != running.end()) {
@@ -261,6 +280,8 @@ struct server_provisioner_state {
   caf::result<action> on_delete_server(const delete_server& wanted) {
     if (is_draining)
       return runtime::to_caf(shutting_down());
+    if (is_late(wanted.deadline))
+      return drop();
     auto promise = self->make_response_promise<action>();
     const auto number = next_number++;
     tickets.emplace(number, ticket{open_promise{promise}});
@@ -330,10 +351,7 @@ struct server_provisioner_state {
     if (reported.report.stage == saga_stage::building)
       return;
     ++(reported.report.stage == saga_stage::active ? figures.succeeded : figures.failed);
-    const auto seconds = std::chrono::duration<double>(services->timers.now() - one.begun).count();
-    const auto bucket = std::lower_bound(provisioning_buckets.begin(), provisioning_buckets.end(), seconds);
-    ++figures.durations[static_cast<std::size_t>(bucket - provisioning_buckets.begin())];
-    figures.seconds_sum += seconds;
+    figures.seconds.observe(std::chrono::duration<double>(services->timers.now() - one.begun).count());
   }
 
   void on_saga_ended(const saga_ended& ended) {
@@ -392,8 +410,12 @@ struct server_provisioner_state {
     is_sweeping = false;
     if (!found.outcome || is_stopping())
       return;
-    for (const auto& one : *found.outcome)
-      run(one.action, one.server, one.kind);
+    for (const auto& one : *found.outcome) {
+      auto& saga = run(one.action, one.server, one.kind);
+      // Whoever called on it may sit at another node, and the word that this one was sent may be lost.
+      if (std::exchange(saga.calls, one.calls) != one.calls)
+        saga.control->nudge();
+    }
   }
 
   void look_again() {

@@ -60,6 +60,7 @@ struct http_settings {
   std::chrono::milliseconds header_timeout{};
   std::chrono::milliseconds body_timeout{};
   std::chrono::milliseconds idle_timeout{};
+  std::chrono::milliseconds write_timeout{};
   /// IP addresses in their usual form.
   std::vector<std::string> trusted_proxies;
 };

@@ -12,9 +12,13 @@ constexpr statement list_entries{"audit_list", R"sql(
 constexpr statement insert_retry{"audit_retry", R"sql(
   WITH bound AS (
     INSERT INTO idempotency_keys (caller, key, method, path, body_hash, action_id, created_at)
-    SELECT $4, $5, $6, $7, decode($8, 'hex'), $1::bigint, $3::timestamptz WHERE $5::text IS NOT NULL)
-  INSERT INTO audit_log (at, actor, action, target)
-  VALUES ($3::timestamptz, $2, 'retried', 'action ' || $1::bigint))sql"};
+    SELECT $4, $5, $6, $7, decode($8, 'hex'), $1::bigint, $3::timestamptz WHERE $5::text IS NOT NULL),
+  logged AS (
+    INSERT INTO audit_log (at, actor, action, target)
+    VALUES ($3::timestamptz, $2, 'retried', 'action ' || $1::bigint)),
+  called AS (
+    UPDATE actions SET calls = calls + 1 WHERE id = $1::bigint AND state IN ('pending', 'running') RETURNING id)
+  SELECT pg_notify('action_called', id::text) FROM called)sql"};
 
 } // namespace
 

@@ -36,7 +36,8 @@ public:
   /// Newest first, those before `before` (nullopt: from the newest), at most `limit`.
   asio::awaitable<result<std::vector<audit_entry>>> list(std::optional<std::int64_t> before, int limit);
 
-  /// Writes down that an operator wants `action` tried again, and binds the key to it. errc::conflict with
+  /// Writes down that an operator wants `action` tried again, tells the node that runs it, and binds the key
+  /// to it. errc::conflict with
   /// detail `idempotency_keys_pkey` when the key is taken.
   asio::awaitable<result<>>
   record_retry(action_id action, std::string actor, std::optional<idempotency_claim> claim, instant now);

@@ -6,7 +6,8 @@ namespace skyengine::db {
 
 namespace {
 
-constexpr statement load_action{"saga_load_action", "SELECT" SKYENGINE_ACTION_COLUMNS R"sql(, a.token,
+constexpr statement load_action{"saga_load_action",
+                                "SELECT" SKYENGINE_ACTION_COLUMNS R"sql(, a.token, a.abandon_requested,
          p.virtfusion_package_id, p.os_template_ids, g.virtfusion_hypervisor_group_id, u.name AS user_name, u.email,
          u.virtfusion_user_id, t.number AS attempt, t.mark
     FROM actions a
@@ -26,7 +27,7 @@ constexpr statement advance_saga{"saga_advance", R"sql(
     SELECT a.id AS action_id, s.id AS server_id, s.state AS old_state
       FROM actions a JOIN servers s ON s.id = a.server_id
      WHERE a.id = $1 AND a.version = $2::bigint AND a.token = $3::bigint AND a.state = 'running'
-       AND NOT ($4::boolean AND s.delete_requested)
+       AND NOT ($4::boolean AND s.delete_requested) AND NOT ($19::boolean AND a.abandon_requested)
        FOR UPDATE OF a, s),
   moved AS (
     UPDATE actions a
@@ -58,7 +59,7 @@ constexpr statement open_one_attempt{"saga_open_attempt", R"sql(
     SELECT a.id AS action_id, s.id AS server_id, s.user_id, s.state AS old_state
       FROM actions a JOIN servers s ON s.id = a.server_id
      WHERE a.id = $1 AND a.version = $2::bigint AND a.token = $3::bigint AND a.state = 'running'
-       AND NOT s.delete_requested
+       AND NOT s.delete_requested AND NOT a.abandon_requested
        FOR UPDATE OF a, s),
   lost AS (
     UPDATE create_attempts t SET state = 'lost'
@@ -116,6 +117,32 @@ constexpr statement start_pending{"saga_start_pending", R"sql(
   UPDATE actions SET state = 'running', token = $2::bigint, version = version + 1
    WHERE server_id = $1 AND state = 'pending' RETURNING id)sql"};
 
+// What the server was before is what the request for the delete found.
+constexpr statement give_up_delete{"saga_abandon_delete", R"sql(
+  WITH guard AS (
+    SELECT a.id AS action_id, s.id AS server_id, s.state AS old_state,
+           (SELECT e.from_state FROM server_events e
+             WHERE e.server_id = s.id AND e.action_id = a.id AND e.type = 'delete_requested') AS former_state
+      FROM actions a JOIN servers s ON s.id = a.server_id
+     WHERE a.id = $1 AND a.version = $2::bigint AND a.token = $3::bigint AND a.state = 'running' AND a.kind = 'delete'
+       AND a.abandon_requested
+       FOR UPDATE OF a, s),
+  changed AS (
+    UPDATE servers s
+       SET state = g.former_state, delete_requested = false,
+           last_event_at = greatest(s.last_event_at, date_trunc('second', $6::timestamptz))
+      FROM guard g WHERE s.id = g.server_id AND g.former_state IN ('active', 'suspended')
+    RETURNING s.id, s.state, s.last_event_at),
+  ended AS (
+    UPDATE actions a
+       SET step = 'done', state = 'failed', version = a.version + 1, error_code = $4, error_detail = $5,
+           finished_at = $6::timestamptz
+      FROM changed c WHERE a.id = $1),
+  logged AS (
+    INSERT INTO server_events (server_id, at, type, from_state, to_state, action_id)
+    SELECT c.id, c.last_event_at, 'delete_abandoned', g.old_state, c.state, g.action_id FROM changed c, guard g)
+  SELECT count(*) AS moved FROM changed)sql"};
+
 // Nobody waits for the disk: VirtFusion is asked again for what a crash of PostgreSQL takes, and whatever is
 // committed later takes this along to the disk.
 constexpr statement store_virtfusion_user{"user_set_virtfusion_id", R"sql(
@@ -127,11 +154,14 @@ constexpr statement take_over_orphans{"saga_take_over", R"sql(
     UPDATE actions a SET token = $1::bigint
      WHERE a.state = 'running'
        AND NOT EXISTS (SELECT FROM nodes n WHERE n.token = a.token AND n.lease_until > clock_timestamp())
-    RETURNING a.id, a.server_id, a.kind)
-  SELECT id, server_id, kind FROM orphans
-  UNION
-  SELECT id, server_id, kind FROM actions WHERE state = 'running' AND token = $1::bigint
-   ORDER BY id)sql"};
+    RETURNING a.id),
+  mine AS (
+    SELECT id FROM orphans
+    UNION
+    SELECT id FROM actions WHERE state = 'running' AND token = $1::bigint)
+  SELECT a.id, a.server_id, a.kind, a.calls + (a.kind = 'create' AND s.delete_requested)::integer AS calls
+    FROM mine JOIN actions a ON a.id = mine.id JOIN servers s ON s.id = a.server_id
+   ORDER BY a.id)sql"};
 
 constexpr statement known_virtfusion_ids{"server_known_virtfusion_ids", R"sql(
   SELECT virtfusion_id FROM servers WHERE virtfusion_id = ANY ($1::bigint[]))sql"};
@@ -228,6 +258,7 @@ asio::awaitable<result<saga_state>> saga_store::load(action_id id) {
   state.user_name = r.get<std::string>("user_name");
   state.user_email = r.get<std::string>("email");
   state.virtfusion_user = r.find<virtfusion_user_id>("virtfusion_user_id");
+  state.abandon_requested = r.get<bool>("abandon_requested");
   if (const auto number = r.find<std::int64_t>("attempt"))
     state.attempt = create_attempt{static_cast<int>(*number), r.get<virtfusion_server_id>("mark")};
   co_return state;
@@ -247,7 +278,7 @@ asio::awaitable<result<bool>> saga_store::advance(saga_ref ref, saga_change chan
     co_await db_.run(advance_saga, ref.action, ref.version, ref.token, change.yields_to_delete,
                      to_string(change.step), to_string(change.state), change.counts_build ? 1 : 0, code,
                      detail, now, change.attempt_ends, change.virtfusion_id, to_string(change.server),
-                     change.ipv4, change.ipv6, power, change.event, change.detail);
+                     change.ipv4, change.ipv6, power, change.event, change.detail, change.yields_to_abandon);
   co_return moved(answer);
 }
 
@@ -276,6 +307,12 @@ asio::awaitable<result<std::optional<action_id>>> saga_store::give_way(saga_ref 
   co_return co_await db_.transact(body);
 }
 
+asio::awaitable<result<bool>> saga_store::abandon_delete(saga_ref ref, error why, instant now) {
+  const auto answer = co_await db_.run(give_up_delete, ref.action, ref.version, ref.token,
+                                       to_string(why.code), why.detail, now);
+  co_return moved(answer);
+}
+
 asio::awaitable<result<>> saga_store::set_virtfusion_user(user_id user, virtfusion_user_id id, instant now) {
   const auto stored = co_await db_.run(store_virtfusion_user, user, id, now);
   if (!stored)
@@ -291,7 +328,8 @@ asio::awaitable<result<std::vector<saga_store::running_action>>> saga_store::tak
   for (std::size_t i = 0; i < taken->size(); ++i) {
     const auto r = (*taken)[i];
     running.push_back({r.get<action_id>("id"), r.get<server_id>("server_id"),
-                       parse_action_kind(r.get<std::string_view>("kind")).value()});
+                       parse_action_kind(r.get<std::string_view>("kind")).value(),
+                       r.get<std::int64_t>("calls")});
   }
   co_return running;
 }

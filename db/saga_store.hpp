@@ -43,6 +43,8 @@ struct saga_state {
   std::optional<virtfusion_user_id> virtfusion_user;
   /// The unresolved attempt, while there is one.
   std::optional<create_attempt> attempt;
+  /// An operator has given the action up.
+  bool abandon_requested = false;
 
   saga_ref ref() const { return {action.id, action.version, token}; }
 };
@@ -58,6 +60,8 @@ struct saga_change {
   std::string detail = "{}";
   /// Refused when the server's delete was asked for.
   bool yields_to_delete = false;
+  /// Refused when an operator has given the action up.
+  bool yields_to_abandon = false;
   /// Counts one more build.
   bool counts_build = false;
   std::optional<error> failure;
@@ -85,9 +89,9 @@ struct second_look {
 };
 
 /// Moves sagas on: compare-and-set on version and fencing token, each method one statement.
-/// Where a method answers false, the row has moved on without the caller, or (yields_to_delete) a delete
-/// waits: load it again to learn which. errc::database_unavailable leaves open whether the step was written:
-/// load it again too.
+/// Where a method answers false, the row has moved on without the caller, or what it yields to (a delete that
+/// waits, an operator who gave up) has come: load it again to learn which. errc::database_unavailable leaves
+/// open whether the step was written: load it again too.
 class saga_store {
 public:
   explicit saga_store(database& db) : db_(db) {}
@@ -98,12 +102,17 @@ public:
   asio::awaitable<result<bool>> advance(saga_ref ref, saga_change change, instant now);
 
   /// Opens attempt `number` (the one before it, when there is one, is lost, and is followed by a second look
-  /// at `second_look_at`). errc::conflict while another attempt of this user is unresolved.
+  /// at `second_look_at`); yields to deletes and to operators who gave up. errc::conflict while another
+  /// attempt of this user is unresolved.
   asio::awaitable<result<bool>> open_attempt(
     saga_ref ref, int number, real_time sent_at, std::optional<real_time> second_look_at, instant now);
 
   /// Ends a create that a delete overtakes: the create has failed, the waiting delete runs. Answers its id.
   asio::awaitable<result<std::optional<action_id>>> give_way(saga_ref ref, instant now);
+
+  /// Ends a delete that an operator gave up: the action has failed with `why`, the server is what it was
+  /// before.
+  asio::awaitable<result<bool>> abandon_delete(saga_ref ref, error why, instant now);
 
   asio::awaitable<result<>> set_virtfusion_user(user_id user, virtfusion_user_id id, instant now);
 
@@ -111,6 +120,8 @@ public:
     action_id action;
     server_id server;
     action_kind kind;
+    /// How often its node was called on to look at it again: by an operator, by a delete that waits.
+    std::int64_t calls;
   };
   /// Takes over every running action whose node no longer holds its lease; answers all actions that `token`
   /// runs.

@@ -65,6 +65,55 @@ constexpr statement insert_delete{"server_insert_delete", R"sql(
     SELECT s.id, s.last_event_at, 'delete_requested', s.old_state, s.state, a.id FROM s, a)
   SELECT)sql" SKYENGINE_ACTION_COLUMNS "FROM a"};
 
+// The server first, as the create that gives way to it does.
+constexpr statement abandon_pending{"action_abandon_pending", R"sql(
+  WITH s AS (
+    SELECT s.id, s.state FROM servers s JOIN actions a ON a.server_id = s.id WHERE a.id = $1 FOR UPDATE OF s),
+  ended AS (
+    UPDATE actions a
+       SET step = 'done', state = 'failed', version = a.version + 1, error_code = 'conflict',
+           error_detail = 'an operator abandoned it', finished_at = $2::timestamptz
+      FROM s WHERE a.id = $1 AND a.server_id = s.id AND a.state = 'pending'
+    RETURNING a.*),
+  freed AS (
+    UPDATE servers s
+       SET delete_requested = false, last_event_at = greatest(s.last_event_at, date_trunc('second', $2::timestamptz))
+      FROM ended WHERE s.id = ended.server_id
+    RETURNING s.id, s.state, s.last_event_at),
+  logged AS (
+    INSERT INTO server_events (server_id, at, type, from_state, to_state, action_id)
+    SELECT id, last_event_at, 'delete_abandoned', state, state, $1 FROM freed)
+  SELECT)sql" SKYENGINE_ACTION_COLUMNS "FROM ended a"};
+
+// A delete of what was never finished has no state to go back to.
+constexpr statement abandon_running{"action_abandon_running", R"sql(
+  WITH guard AS (
+    SELECT a.id AS action_id, s.id AS server_id
+      FROM actions a JOIN servers s ON s.id = a.server_id
+     WHERE a.id = $1 AND a.state = 'running'
+       AND (a.kind = 'create'
+            OR (SELECT e.from_state FROM server_events e
+                 WHERE e.server_id = s.id AND e.action_id = a.id AND e.type = 'delete_requested')
+               IN ('active', 'suspended'))
+       FOR UPDATE OF a, s),
+  asked AS (
+    UPDATE actions a SET abandon_requested = true, calls = a.calls + 1 FROM guard g WHERE a.id = g.action_id
+    RETURNING a.*),
+  touched AS (
+    UPDATE servers s SET last_event_at = greatest(s.last_event_at, date_trunc('second', $2::timestamptz))
+      FROM guard g WHERE s.id = g.server_id
+    RETURNING s.id, s.state, s.last_event_at),
+  logged AS (
+    INSERT INTO server_events (server_id, at, type, from_state, to_state, action_id)
+    SELECT id, last_event_at, 'abandon_requested', state, state, $1 FROM touched)
+  SELECT)sql" SKYENGINE_ACTION_COLUMNS "FROM asked a"};
+
+constexpr statement log_abandon{"audit_abandon", R"sql(
+  WITH logged AS (
+    INSERT INTO audit_log (at, actor, action, target)
+    VALUES ($3::timestamptz, $2, 'abandoned', 'action ' || $1::bigint))
+  SELECT pg_notify('action_called', $1::bigint::text))sql"};
+
 constexpr statement find_server{"server_find", "SELECT" SKYENGINE_SERVER_COLUMNS R"sql(
     FROM servers s WHERE s.id = $1 AND ($2::bigint IS NULL OR s.user_id = $2))sql"};
 
@@ -146,6 +195,42 @@ asio::awaitable<result<action>> server_store::request_delete(server_id id,
         co_return bound.error();
     }
     co_return asked;
+  };
+  co_return co_await db_.transact(body);
+}
+
+asio::awaitable<result<action>> server_store::request_abandon(action_id id,
+                                                              std::string actor,
+                                                              std::optional<idempotency_claim> claim,
+                                                              instant now) {
+  const auto body = [&](transaction& tx) -> asio::awaitable<result<action>> {
+    // Between two looks a delete that waits may begin: then it is the running one.
+    auto taken = co_await tx.run(abandon_pending, id, now);
+    if (taken && taken->empty())
+      taken = co_await tx.run(abandon_running, id, now);
+    if (!taken)
+      co_return taken.error();
+    if (taken->empty()) {
+      const auto found = co_await tx.run(find_one_action, id, std::optional<user_id>{});
+      if (!found)
+        co_return found.error();
+      if (found->empty())
+        co_return error{errc::not_found, "no such action"};
+      if (is_over(to_action(found->front()).state))
+        co_return error{errc::conflict, "the action is over: there is nothing to abandon"};
+      co_return error{errc::conflict, "the server was never finished, so there is no state to go back to: "
+                                      "remove it in VirtFusion, and this delete ends by itself"};
+    }
+    const auto given_up = to_action(taken->front());
+    const auto told = co_await tx.run(log_abandon, id, actor, now);
+    if (!told)
+      co_return told.error();
+    if (claim) {
+      const auto bound = co_await bind_key(tx, *claim, id, now);
+      if (!bound)
+        co_return bound.error();
+    }
+    co_return given_up;
   };
   co_return co_await db_.transact(body);
 }

@@ -64,6 +64,13 @@ public:
                                                  std::optional<idempotency_claim> claim,
                                                  instant now);
 
+  /// Stores that an operator gives `id` up, writes it down in the audit log, and tells the node that runs it.
+  /// A delete that only waits is over by this; anything else ends as its saga sees fit. errc::not_found;
+  /// errc::conflict when the action is over, when it is a delete of a server that was never finished (there
+  /// is no state to go back to), or, with detail `idempotency_keys_pkey`, the key is taken.
+  asio::awaitable<result<action>>
+  request_abandon(action_id id, std::string actor, std::optional<idempotency_claim> claim, instant now);
+
   /// errc::not_found when there is none, or it is not `owner`'s (nullopt: anybody's).
   asio::awaitable<result<server>> find(server_id id, std::optional<user_id> owner);
   /// By id, those after `after`, at most `limit`.

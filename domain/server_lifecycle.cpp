@@ -57,7 +57,8 @@ bool may_become(server_state from, server_state to) noexcept {
   case failed:
     return is_one_of(to, {deleting});
   case deleting:
-    return is_one_of(to, {deleted});
+    // Back, when VirtFusion refuses the delete and an operator has abandoned it.
+    return is_one_of(to, {active, suspended, deleted});
   case deleted:
     return false;
   }

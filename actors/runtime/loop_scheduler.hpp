@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/runtime/actor_figures.hpp"
 #include "actors/runtime/steady_timers.hpp"
 
 #include <boost/asio/io_context.hpp>
@@ -8,6 +9,7 @@
 #include <caf/scheduler/abstract_coordinator.hpp>
 
 #include <deque>
+#include <memory>
 #include <mutex>
 
 namespace skyengine::actors::runtime {
@@ -74,6 +76,9 @@ public:
   /// Called by the system's destructor on a thread that is not the loop's, while the loop still runs.
   void stop() override;
 
+  /// Shared with the actors, some of which may outlive it in a system that gave up waiting for them.
+  const std::shared_ptr<actor_figures>& figures() const noexcept { return figures_; }
+
   static caf::actor_system::module* make(caf::actor_system& system, caf::detail::type_list<>);
 
 private:
@@ -85,12 +90,14 @@ private:
 
   void make_ready(caf::resumable* ready);
   void drain();
+  caf::resumable::resume_result run(caf::resumable& ready);
 
   asio::io_context& loop_;
   loop_unit unit_;
   loop_clock clock_;
   std::deque<caf::resumable*> ready_;
   bool drain_posted_ = false;
+  std::shared_ptr<actor_figures> figures_ = std::make_shared<actor_figures>();
 };
 
 } // namespace skyengine::actors::runtime

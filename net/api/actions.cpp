@@ -13,8 +13,50 @@ error no_such_action() {
   return {errc::not_found, "no such action"};
 }
 
-http::response retry_answer(const action& one) {
-  return json_answer(http::status::accepted, to_json(one));
+http::response lever_answer(const action& one) {
+  auto answer = json_answer(http::status::accepted, to_json(one));
+  answer.headers.set(http::field::location, "/v1/actions/" + std::to_string(one.id.value));
+  return answer;
+}
+
+/// What became of the action when an operator's wish was stored.
+using recorded = asio::awaitable<result<action>>;
+
+/// An operator's lever on an action. `record` stores the wish, with its line in the audit log and its key.
+template <class Record>
+asio::awaitable<result<http::response>> pull(edge_state& edge, const call& c, Record record) {
+  const auto claim = read_claim(c);
+  if (!claim)
+    co_return claim.error();
+  const auto id = parse_id(c.parameters[0]);
+  if (!id)
+    co_return no_such_action();
+  const auto found = co_await edge.servers.find_action({*id}, std::nullopt);
+  if (!found)
+    co_return found.error();
+  auto earlier = co_await find_earlier(edge, *claim);
+  result<action> stored{*found};
+  if (earlier && !*earlier) {
+    stored = co_await record(*found, *claim);
+    // Somebody else was first with this key.
+    if (!stored && is_key_taken(stored.error()))
+      earlier = co_await find_earlier(edge, *claim);
+    else if (!stored)
+      co_return stored.error();
+  }
+  if (!earlier)
+    co_return earlier.error();
+  if (*earlier) {
+    auto answer = lever_answer(*found);
+    mark_replayed(answer);
+    co_return answer;
+  }
+  // The node that runs it is told by the database; this one need not wait for that.
+  if (edge.provisioner)
+    caf::anon_send(edge.provisioner, actors::nudge_action{found->id});
+  if (const auto kept = co_await keep_status(edge, *claim, http::status::accepted); !kept)
+    co_return kept.error();
+  co_return lever_answer(*stored);
 }
 
 } // namespace
@@ -53,35 +95,24 @@ answer get_action(edge_state& edge, const call& c) {
 }
 
 answer retry_action(edge_state& edge, const call& c) {
-  const auto claim = read_claim(c);
-  if (!claim)
-    co_return claim.error();
-  const auto id = parse_id(c.parameters[0]);
-  if (!id)
-    co_return no_such_action();
-  const auto found = co_await edge.servers.find_action({*id}, std::nullopt);
-  if (!found)
-    co_return found.error();
-  const auto earlier = co_await find_earlier(edge, *claim);
-  if (!earlier)
-    co_return earlier.error();
-  if (*earlier) {
-    auto answer = retry_answer(*found);
-    mark_replayed(answer);
-    co_return answer;
-  }
-  if (is_over(found->state))
-    co_return error{errc::conflict, "the action is over: there is nothing to try again"};
-  if (!edge.provisioner)
-    co_return error{errc::overloaded, "the actor behind it is being restarted"};
-  const auto recorded =
-    co_await edge.audit.record_retry(found->id, c.key->caller(), *claim, edge.services.business.now());
-  if (!recorded)
-    co_return recorded.error();
-  caf::anon_send(edge.provisioner, actors::nudge_action{found->id});
-  if (const auto kept = co_await keep_status(edge, *claim, http::status::accepted); !kept)
-    co_return kept.error();
-  co_return retry_answer(*found);
+  const auto record = [&edge, &c](action one, std::optional<idempotency_claim> claim) -> recorded {
+    if (is_over(one.state))
+      co_return error{errc::conflict, "the action is over: there is nothing to try again"};
+    const auto done = co_await edge.audit.record_retry(one.id, c.key->caller(), std::move(claim),
+                                                       edge.services.business.now());
+    if (!done)
+      co_return done.error();
+    co_return one;
+  };
+  co_return co_await pull(edge, c, record);
+}
+
+answer abandon_action(edge_state& edge, const call& c) {
+  const auto record = [&edge, &c](action one, std::optional<idempotency_claim> claim) -> recorded {
+    co_return co_await edge.servers.request_abandon(one.id, c.key->caller(), std::move(claim),
+                                                    edge.services.business.now());
+  };
+  co_return co_await pull(edge, c, record);
 }
 
 } // namespace skyengine::net::api

@@ -110,6 +110,8 @@ answer put_user(edge_state& edge, const call& c) {
     co_return body.error();
   field_faults faults;
   const auto wanted = parse_user({*id}, *body, faults);
+  if (!edge.zones.contains(wanted.timezone))
+    faults.add("timezone", "is no time zone that this system knows");
   if (!faults.empty())
     co_return faults.as_error();
   const auto done = co_await edge.catalogue.put_user(wanted, c.key->caller(), edge.services.business.now());

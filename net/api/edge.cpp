@@ -7,6 +7,8 @@
 #include "net/api/route_table.hpp"
 #include "net/http/strict_json.hpp"
 
+#include <caf/send.hpp>
+
 #include <algorithm>
 
 namespace skyengine::net::api {
@@ -15,6 +17,10 @@ namespace {
 
 // 2025-11-01, in the form of RFC 9745: the first release has the new route.
 constexpr auto deprecated_since = "@1761955200";
+
+// What the database notifies; the payload is an id.
+constexpr auto key_channel = "api_key_changed";
+constexpr auto action_channel = "action_called";
 
 /// What `name` says; empty when it is absent. errc::malformed_request when it is there twice.
 result<std::string_view> single_header(const http::request& request, std::string_view name) {
@@ -165,13 +171,17 @@ std::string_view method_label(http::verb method) noexcept {
 
 edge::edge(asio::any_io_executor loop, edge_services services, edge_options options)
     : state_(std::make_unique<edge_state>(services, std::move(options))) {
-  auto* keys = &state_->keys;
+  auto* state = state_.get();
   listener_ = std::make_unique<db::listener>(
-    std::move(loop), services.database.options(), std::vector<std::string>{"api_key_changed"},
-    db::listener_callbacks{[keys] { keys->set_listening(true); }, [keys] { keys->set_listening(false); },
-                           [keys](std::string_view, std::string_view id) {
-                             if (const auto number = parse_id(id))
-                               keys->forget({*number});
+    std::move(loop), services.database.options(), std::vector<std::string>{key_channel, action_channel},
+    db::listener_callbacks{[state] { state->keys.set_listening(true); },
+                           [state] { state->keys.set_listening(false); },
+                           [state](std::string_view channel, std::string_view payload) {
+                             const auto id = parse_id(payload);
+                             if (id && channel == key_channel)
+                               state->keys.forget({*id});
+                             else if (id && state->provisioner)
+                               caf::anon_send(state->provisioner, actors::nudge_action{{*id}});
                            }});
 }
 
@@ -181,6 +191,7 @@ void edge::close() {
   listener_.reset();
   state_->provisioner = nullptr;
   state_->gateway = nullptr;
+  state_->supervisor = nullptr;
 }
 
 void edge::set_provisioner(actors::server_provisioner_actor provisioner) {
@@ -189,6 +200,10 @@ void edge::set_provisioner(actors::server_provisioner_actor provisioner) {
 
 void edge::set_gateway(actors::virtfusion_gateway_actor gateway) {
   state_->gateway = std::move(gateway);
+}
+
+void edge::set_supervisor(actors::supervisor_actor supervisor) {
+  state_->supervisor = std::move(supervisor);
 }
 
 void edge::set_ready() {

@@ -2,8 +2,10 @@
 
 #include "actors/protocol.hpp"
 #include "actors/provisioning_messages.hpp"
+#include "actors/runtime/actor_figures.hpp"
 #include "actors/runtime/ask.hpp"
 #include "actors/runtime/steady_timers.hpp"
+#include "actors/supervisor.hpp"
 #include "actors/virtfusion_caller.hpp"
 #include "db/database.hpp"
 #include "db/listener.hpp"
@@ -22,6 +24,9 @@
 #include <string>
 
 namespace skyengine::net::api {
+
+/// How long a request may take besides the patience until what it asks for is stored.
+inline constexpr std::chrono::seconds storing_time{20};
 
 struct edge_options {
   /// How long a create's answer may wait for VirtFusion: `http.patience`.
@@ -46,6 +51,7 @@ struct edge_services {
   actors::runtime::steady_timers& timers;
   actors::virtfusion_caller& virtfusion;
   const clock& business;
+  const actors::runtime::actor_figures& actors;
 };
 
 struct edge_state;
@@ -53,6 +59,7 @@ struct edge_state;
 /// The HTTP API: routes, keys, limits, problem documents. Used on the loop's thread only.
 class edge {
 public:
+  /// It listens on the database for what other nodes say: revoked keys, and actions that operators call on.
   edge(asio::any_io_executor loop, edge_services services, edge_options options);
   ~edge();
   edge(const edge&) = delete;
@@ -62,6 +69,8 @@ public:
   /// is answered errc::overloaded.
   void set_provisioner(actors::server_provisioner_actor provisioner);
   void set_gateway(actors::virtfusion_gateway_actor gateway);
+  /// Who counts the actors' restarts.
+  void set_supervisor(actors::supervisor_actor supervisor);
   /// From now on `/readyz` answers 200.
   void set_ready();
   /// Lets go of the loop and the actors, before those end; requests are no longer taken.
@@ -74,7 +83,6 @@ public:
 
 private:
   std::unique_ptr<edge_state> state_;
-  // Tells of revoked keys.
   std::unique_ptr<db::listener> listener_;
 };
 

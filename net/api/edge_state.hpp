@@ -6,6 +6,7 @@
 #include "net/api/commands.hpp"
 #include "net/api/edge.hpp"
 #include "net/api/http_figures.hpp"
+#include "net/api/time_zones.hpp"
 
 #include <boost/json/object.hpp>
 
@@ -65,9 +66,11 @@ struct edge_state {
   db::audit_log_store audit;
   key_guard keys;
   http_figures figures;
+  const time_zones zones;
 
   actors::server_provisioner_actor provisioner;
   actors::virtfusion_gateway_actor gateway;
+  actors::supervisor_actor supervisor;
   bool is_ready = false;
 
   gate provisioner_gate;

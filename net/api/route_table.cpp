@@ -35,6 +35,7 @@ constexpr std::array table{
   route{verb::get,     "/v1/servers/{id}/actions", keys,      "servers:read",    json, list_server_actions},
   route{verb::get,     "/v1/actions/{id}",         keys,      "servers:read",    json, get_action},
   route{verb::post,    "/v1/actions/{id}/retry",   operators, "servers:write",   json, retry_action},
+  route{verb::post,    "/v1/actions/{id}/abandon", operators, "servers:write",   json, abandon_action},
 
   route{verb::get,     "/v1/plans",                keys,      "",                json, list_plans},
   route{verb::get,     "/v1/plans/{planId}",       keys,      "",                json, get_plan},

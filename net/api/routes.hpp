@@ -19,6 +19,7 @@ using answer = asio::awaitable<result<http::response>>;
 answer list_server_actions(edge_state& edge, const call& c);
 answer get_action(edge_state& edge, const call& c);
 answer retry_action(edge_state& edge, const call& c);
+answer abandon_action(edge_state& edge, const call& c);
 
 // api_keys.cpp
 answer post_api_key(edge_state& edge, const call& c);

@@ -14,8 +14,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// What storing an order may take besides the patience, before its asker gives up.
-constexpr auto storing_patience = 15s;
+// The provisioner drops what comes too late, and all that storing waits for is bounded: this is longer than
+// all of it together, so that no stored order is ever answered as if it had not been.
+constexpr auto storing_limit = 2min;
 
 error no_such_server() {
   return {errc::not_found, "no such server"};
@@ -93,9 +94,10 @@ asio::awaitable<result<http::response>> replay_create(
   const auto is_replay = bound.first_status || has_first_answer(edge, claim);
   actors::create_outcome outcome{*bound.action};
   if (!bound.first_status) {
-    const actors::join_create join{*bound.action, edge.services.timers.now() + edge.options.patience};
+    const actors::join_create join{*bound.action, edge.services.timers.now() + edge.options.patience,
+                                   c.request.deadline};
     const auto joined =
-      co_await edge.ask_provisioner<actors::create_outcome>(edge.options.patience + storing_patience, join);
+      co_await edge.ask_provisioner<actors::create_outcome>(edge.options.patience + storing_limit, join);
     if (!joined)
       co_return joined.error();
     outcome = *joined;
@@ -138,9 +140,9 @@ asio::awaitable<result<http::response>> create(edge_state& edge, const call& c, 
 
   const first_answer pending{edge, *claim};
   const actors::create_server wanted{order->order, c.by(), *claim,
-                                     edge.services.timers.now() + edge.options.patience};
+                                     edge.services.timers.now() + edge.options.patience, c.request.deadline};
   const auto outcome =
-    co_await edge.ask_provisioner<actors::create_outcome>(edge.options.patience + storing_patience, wanted);
+    co_await edge.ask_provisioner<actors::create_outcome>(edge.options.patience + storing_limit, wanted);
   if (outcome)
     co_return co_await answer_stored(edge, c, *outcome, *claim, form, false);
   // Somebody else was first with this key, or the order was stored and its answer lost.
@@ -222,8 +224,8 @@ answer delete_server(edge_state& edge, const call& c) {
   if (!id)
     co_return no_such_server();
   const first_answer pending{edge, *claim};
-  const actors::delete_server wanted{{*id}, c.owner(), c.by(), *claim};
-  const auto action = co_await edge.ask_provisioner<skyengine::action>(storing_patience, wanted);
+  const actors::delete_server wanted{{*id}, c.owner(), c.by(), *claim, c.request.deadline};
+  const auto action = co_await edge.ask_provisioner<skyengine::action>(storing_limit, wanted);
   if (!action) {
     const auto stored = co_await find_earlier(edge, *claim);
     if (!stored)

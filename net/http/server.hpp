@@ -15,7 +15,8 @@
 
 namespace skyengine::net::http {
 
-/// Limits with the answers of docs/architecture.md; each has a setting of the same name under `http.`.
+/// Limits with the answers of docs/architecture.md; each has a setting of the same name under `http.`, but
+/// `request_timeout`, which follows from `http.patience`.
 struct server_options {
   std::size_t max_header_bytes = 16 * 1024;
   std::size_t max_body_bytes = 256 * 1024;

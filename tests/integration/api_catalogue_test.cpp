@@ -87,6 +87,24 @@ TEST_F(ApiCatalogue, AUserIsMadeAndCanOrder) {
   EXPECT_EQ(engine.call("PUT", "/v1/users/0", R"({"name":"A","email":"a@b"})").status, 422u);
 }
 
+TEST_F(ApiCatalogue, AUsersTimeZoneIsOneThatTheSystemKnows) {
+  const auto put = [&](const std::string& zone) {
+    return engine.call("PUT", "/v1/users/42",
+                       R"({"name":"Ada","email":"ada@example.com","timezone":")" + zone + "\"}");
+  };
+  for (const auto* known :
+       {"UTC", "Etc/UTC", "Europe/Berlin", "Asia/Calcutta", "America/Argentina/Buenos_Aires"})
+    EXPECT_LT(put(known).status, 300u) << known;
+  for (const auto* unknown :
+       {"Europe/Atlantis", "europe/berlin", "Europe", "posix/UTC", "right/UTC", "localtime", "Factory",
+        "zone.tab", "../../etc/passwd", "/etc/localtime", "CET+2", "", "GMT+1"}) {
+    const auto refused = put(unknown);
+    EXPECT_EQ(refused.status, 422u) << unknown;
+    EXPECT_EQ(refused.at("/errors/0/field").as_string(), "timezone") << unknown;
+    EXPECT_EQ(refused.at("/errors").as_array().size(), 1u) << unknown;
+  }
+}
+
 TEST_F(ApiCatalogue, ARegionIsMadeAndListed) {
   const auto made =
     engine.call("PUT", "/v1/regions/east", R"({"name":"East","virtfusionHypervisorGroupId":2})");

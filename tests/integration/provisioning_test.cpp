@@ -3,6 +3,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <gtest/gtest.h>
 
+#include <type_traits>
 #include <vector>
 
 namespace skyengine {
@@ -198,6 +199,31 @@ TEST_F(Provisioning, ADeleteOvertakesABuild) {
   EXPECT_EQ(rig.wait_for(created->action).state, action_state::failed);
   slow.clear_faults();
   EXPECT_EQ(rig.load_server(server.id).state, server_state::deleting);
+}
+
+TEST_F(Provisioning, WhatComesToItsTurnTooLateIsDropped) {
+  provisioning_rig rig{database, panel};
+  const auto ask = [&]<class R, class Message>(std::type_identity<R>, Message message) {
+    message.deadline = std::chrono::steady_clock::now() - 1ms;
+    return test::run(rig.runtime.loop(),
+                     rig.runtime.asker().ask<R>(rig.provisioner, 20s, std::move(message)));
+  };
+  const auto created =
+    ask(std::type_identity<actors::create_outcome>{}, rig.create_message(rig.order(), 10s));
+  ASSERT_FALSE(created);
+  EXPECT_EQ(created.error().code, errc::deadline_exceeded);
+  const auto joined = ask(std::type_identity<actors::create_outcome>{}, actors::join_create{{1}, {}});
+  EXPECT_EQ(joined.error().code, errc::deadline_exceeded);
+  const auto deleted =
+    ask(std::type_identity<action>{},
+        actors::delete_server{{1}, std::nullopt, {"operator", "test-request"}, std::nullopt});
+  EXPECT_EQ(deleted.error().code, errc::deadline_exceeded);
+  EXPECT_EQ(test::run_sql(database.url(), "SELECT count(*) FROM servers"), "0");
+  const actors::provisioner_figures_query query;
+  const auto figures = test::run(
+    rig.runtime.loop(), rig.runtime.asker().ask<actors::provisioner_figures>(rig.provisioner, 20s, query));
+  EXPECT_EQ(figures->deadline_dropped, 3u);
+  EXPECT_EQ(figures->refused, 0u);
 }
 
 TEST_F(Provisioning, ManyCreatesOfOneUserAreMadeOneAtATime) {

@@ -32,7 +32,7 @@ TEST(ServerState, TakesTheseStepsAndNoOthers) {
     {creating, building},  {creating, failed},  {creating, deleting},  {creating, deleted},
     {building, active},    {building, failed},  {building, deleting},  {active, suspended},
     {active, deleting},    {suspended, active}, {suspended, deleting}, {failed, deleting},
-    {deleting, deleted},
+    {deleting, deleted},   {deleting, active},  {deleting, suspended},
   };
   for (const auto from : all_states)
     for (const auto to : all_states)
