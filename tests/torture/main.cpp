@@ -21,6 +21,7 @@ struct arguments {
   int clients = 0;
   std::size_t creates = 0;
   int rounds = 0;
+  int connections = 0;
   int parallel = 0;
   std::vector<std::string> points;
 };
@@ -42,6 +43,13 @@ report play(const arguments& given) {
       {given.seed, size<std::size_t>(given, given.kills, 50, 4), size(given, given.clients, 8, 8), 2});
   if (given.campaign == "idempotency")
     return idempotency({given.seed, size(given, given.clients, 50, 50), size(given, given.rounds, 20, 1)});
+  if (given.campaign == "crowd") {
+    crowd_options how;
+    how.seed = given.seed;
+    how.connections = size(given, given.connections, 10'000, 10'000);
+    how.span = given.is_smoke ? std::chrono::seconds{5} : std::chrono::seconds{20};
+    return crowd(how);
+  }
   flood_options how;
   how.seed = given.seed;
   how.creates = size<std::size_t>(given, given.creates, 2'000, 200);
@@ -59,13 +67,14 @@ int main(int argc, char** argv) {
   arguments given;
   app.add_option("--campaign", given.campaign, "What to do to them")
     ->required()
-    ->check(CLI::IsMember({"crash-points", "kills", "two-engines", "idempotency", "load"}));
+    ->check(CLI::IsMember({"crash-points", "kills", "two-engines", "idempotency", "load", "crowd"}));
   app.add_option("--seed", given.seed, "Of everything that is drawn; default: a random one");
   app.add_flag("--smoke", given.is_smoke, "The sizes of CI");
   app.add_option("--kills", given.kills, "How often an engine is killed");
   app.add_option("--clients", given.clients, "How many ask at a time");
   app.add_option("--creates", given.creates, "Orders of the load campaign");
   app.add_option("--rounds", given.rounds, "Orders of the idempotency campaign");
+  app.add_option("--connections", given.connections, "Of the crowd campaign");
   app.add_option("--parallel", given.parallel, "Crash points at a time");
   app.add_option("--point", given.points, "Crash points; default: all");
   CLI11_PARSE(app, argc, argv);
