@@ -42,6 +42,11 @@ constexpr milliseconds linger_time_of_a_stop{200};
 constexpr std::size_t linger_bytes = 1024 * 1024;
 /// A body up to this is copied behind its header, a larger one is a buffer of its own in the same write.
 constexpr std::size_t joined_body_bytes = 16 * 1024;
+/// A request that is not whole after this makes room before those who keep a connection for their next one.
+constexpr milliseconds slow_after{1'000};
+/// So long everybody may stay: a client on a busy machine must get to its first byte.
+constexpr milliseconds least_stay{250};
+constexpr milliseconds room_pause{5};
 /// While no descriptor is free; long enough that trying costs nothing, short enough that nobody notices.
 constexpr milliseconds accept_pause{50};
 
@@ -71,8 +76,8 @@ public:
 
   phase doing = phase::handshake;
   steady::time_point deadline = steady::time_point::max();
-  /// When it began to wait for a request; what waits longest is evicted first.
-  steady::time_point waiting_since{};
+  /// When it came, its last request ended, or its present one began; what waits longest is evicted first.
+  steady::time_point waiting_since = steady::now();
   asio::ip::address address;
 };
 
@@ -211,20 +216,73 @@ struct server::implementation : std::enable_shared_from_this<server::implementat
       drained_timer.cancel();
   }
 
-  /// Closes the connection that has waited longest without a request: one that never made any, else one
-  /// between two. False when all are at work.
-  bool evict() noexcept {
-    connection* chosen = nullptr;
-    for (auto& c : connections) {
-      if (c.doing != phase::silent && c.doing != phase::idle)
-        continue;
-      if (!chosen || (c.doing == phase::silent && chosen->doing == phase::idle) ||
-          (c.doing == chosen->doing && c.waiting_since < chosen->waiting_since))
-        chosen = &c;
+  /// Who makes room first: who never said anything, whose request does not come on, who is between two, whose
+  /// request has just begun or is answered. Nothing for those at work.
+  static std::optional<int> eviction_rank(const connection& c, steady::time_point now) noexcept {
+    switch (c.doing) {
+    case phase::handshake:
+    case phase::silent:
+      return 0;
+    case phase::header:
+    case phase::body:
+      return now - c.waiting_since >= slow_after ? 1 : 3;
+    case phase::idle:
+      return 2;
+    case phase::lingering:
+      return 3;
+    case phase::handling:
+    case phase::writing:
+    case phase::streaming:
+      break;
     }
-    if (chosen)
-      chosen->close();
-    return chosen != nullptr;
+    return std::nullopt;
+  }
+
+  /// Nobody could be closed at present, but somebody will be in a moment.
+  bool has_room_soon() const noexcept {
+    const auto now = steady::now();
+    bool is_soon = false;
+    for (const auto& c : connections)
+      if (eviction_rank(c, now)) {
+        if (now - c.waiting_since >= least_stay)
+          return false;
+        is_soon = true;
+      }
+    return is_soon;
+  }
+
+  enum class room : std::uint8_t {
+    made,
+    /// There will be some in a moment: whoever could go has had no time yet to say what it wants.
+    soon,
+    /// All are at work.
+    none,
+  };
+
+  /// Closes the connection that has waited longest without a whole request.
+  room make_room() noexcept {
+    connection* chosen = nullptr;
+    int chosen_rank = 0;
+    auto without = room::none;
+    const auto now = steady::now();
+    for (auto& c : connections) {
+      const auto rank = eviction_rank(c, now);
+      if (!rank)
+        continue;
+      without = room::soon;
+      if (now - c.waiting_since < least_stay)
+        continue;
+      if (!chosen || *rank < chosen_rank ||
+          (*rank == chosen_rank && c.waiting_since < chosen->waiting_since)) {
+        chosen = &c;
+        chosen_rank = *rank;
+      }
+    }
+    if (!chosen)
+      return without;
+    chosen->close();
+    ++evicted_connections;
+    return room::made;
   }
 
   void close_all() noexcept {
@@ -439,6 +497,7 @@ private:
   asio::awaitable<reading> read_request(phase waiting) {
     const auto& limits = owner_->options;
     reader_.restart();
+    waiting_since = steady::now();
     if (buffer_.size() != 0) {
       expect_by(phase::header, limits.header_timeout);
     } else {
@@ -447,7 +506,6 @@ private:
       if (buffer_.capacity() > linger_bytes / 64)
         buffer_.shrink_to_fit();
       expect_by(waiting, waiting == phase::silent ? limits.header_timeout : limits.idle_timeout);
-      waiting_since = steady::now();
     }
     for (;;) {
       const auto step = reader_.feed(input());
@@ -478,8 +536,10 @@ private:
       if (ec)
         co_return reading::gone;
       buffer_.commit(size);
-      if (doing == phase::silent || doing == phase::idle)
+      if (doing == phase::silent || doing == phase::idle) {
         expect_by(phase::header, limits.header_timeout);
+        waiting_since = steady::now();
+      }
     }
   }
 
@@ -645,11 +705,8 @@ void server::implementation::admit(tcp::socket socket) {
     if (held != per_address.end() && held->second >= options.max_connections_per_address)
       return turn_away(std::move(socket));
   }
-  if (connections.size() >= options.max_connections) {
-    if (!evict())
-      return turn_away(std::move(socket));
-    ++evicted_connections;
-  }
+  if (connections.size() >= options.max_connections && make_room() != room::made)
+    return turn_away(std::move(socket));
   socket.set_option(tcp::no_delay{true}, ec);
   if (tls)
     serve(tls_stream{std::move(socket), *tls}, address);
@@ -680,6 +737,12 @@ void server::implementation::turn_away(tcp::socket socket) {
 asio::awaitable<void> server::implementation::accept(std::shared_ptr<implementation> self) {
   bool is_paused = false;
   while (!self->is_stopping) {
+    // The kernel keeps those who come now: better a moment's wait than a connection cut that has just begun.
+    if (self->connections.size() >= self->options.max_connections && self->has_room_soon()) {
+      self->accept_timer.expires_after(room_pause);
+      co_await self->accept_timer.async_wait(tuple);
+      continue;
+    }
     auto [ec, socket] = co_await self->acceptor.async_accept(tuple);
     if (self->is_stopping)
       co_return;
@@ -695,8 +758,7 @@ asio::awaitable<void> server::implementation::accept(std::shared_ptr<implementat
       log::warn("accepting connections pauses", {{"error", ec.message()}});
     is_paused = true;
     ++self->accept_pauses;
-    if (self->evict())
-      ++self->evicted_connections;
+    self->make_room();
     self->accept_timer.expires_after(accept_pause);
     co_await self->accept_timer.async_wait(tuple);
   }

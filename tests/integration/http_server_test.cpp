@@ -579,6 +579,25 @@ TEST_F(HttpServer, ANewConnectionTakesThePlaceOfASilentOneFirst) {
   EXPECT_EQ(server_->counters().refused_connections, 0U);
 }
 
+TEST_F(HttpServer, ANewConnectionTakesThePlaceOfARequestThatDoesNotComeOn) {
+  for (const std::string begun :
+       {"GET / HTTP/1.1\r\nHo", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nab"}) {
+    listen({.max_connections = 2});
+    auto older = connect();
+    older.send(begun);
+    ASSERT_TRUE(eventually([&] { return server_->counters().connections == 1; }));
+    auto younger = connect();
+    younger.send(begun);
+    ASSERT_TRUE(eventually([&] { return server_->counters().connections == 2; }));
+    // Both have been read: nothing is waited for by silence.
+    test::run_until(loop_, [turns = 0]() mutable { return ++turns > 5; });
+    EXPECT_EQ(test::ask(loop_, endpoint_, "GET", "/")->status, 200U);
+    EXPECT_TRUE(older.wait_closed());
+    EXPECT_FALSE(younger.is_closed());
+    EXPECT_EQ(server_->counters().refused_connections, 0U);
+  }
+}
+
 TEST_F(HttpServer, RefusesANewConnectionWhenAllAreAtWork) {
   listen({.max_connections = 2});
   auto first = connect();

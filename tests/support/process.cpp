@@ -11,7 +11,9 @@
 #include <cerrno>
 #include <charconv>
 #include <csignal>
+#include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <string_view>
 #include <system_error>
 
@@ -192,6 +194,23 @@ std::optional<int> process::wait(std::chrono::milliseconds patience) {
   }
   ended_ = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
   return ended_;
+}
+
+long memory_kib(pid_t pid, const std::string& field) {
+  std::ifstream in{"/proc/" + std::to_string(pid) + "/status"};
+  for (std::string line; std::getline(in, line);)
+    if (line.starts_with(field + ':'))
+      return std::atol(line.c_str() + field.size() + 1);
+  return 0;
+}
+
+std::size_t open_files(pid_t pid) {
+  std::error_code failed;
+  std::size_t count = 0;
+  for (std::filesystem::directory_iterator next{"/proc/" + std::to_string(pid) + "/fd", failed}, end;
+       !failed && next != end; next.increment(failed))
+    ++count;
+  return count;
 }
 
 } // namespace skyengine::test

@@ -3,6 +3,7 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <cstddef>
 #include <filesystem>
 #include <map>
 #include <optional>
@@ -62,5 +63,10 @@ private:
   bool is_at_end_ = false;
   std::optional<int> ended_;
 };
+
+/// A field of `/proc/PID/status` in KiB, as `VmRSS` and `VmHWM`; 0 when there is none.
+long memory_kib(pid_t pid, const std::string& field);
+/// How many files a process has open.
+std::size_t open_files(pid_t pid);
 
 } // namespace skyengine::test

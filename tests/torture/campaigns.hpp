@@ -71,4 +71,20 @@ struct flood_options {
 /// Creates from many clients against a panel with latency, lost answers, 503s and a limit of its own.
 report flood(const flood_options& options);
 
+struct crowd_options {
+  std::uint64_t seed = 1;
+  /// Held all at once: silent, with slow headers and bodies, half-closed.
+  int connections = 10'000;
+  /// Who works meanwhile, and for how long without and with the crowd.
+  int clients = 4;
+  std::chrono::milliseconds span = std::chrono::seconds{20};
+  /// By how much their p99 may grow; 0: not looked at.
+  double most_ratio = 2;
+  /// Most that the memory may have grown at any time, in KiB. 0: not looked at.
+  long peak_growth = 64L * 1024;
+};
+
+/// Clients that ask a question now and then, without and with a crowd of connections that keep to no rule.
+report crowd(const crowd_options& options);
+
 } // namespace skyengine::torture

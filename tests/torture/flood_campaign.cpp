@@ -10,7 +10,6 @@
 #include <boost/json.hpp>
 
 #include <algorithm>
-#include <fstream>
 
 namespace skyengine::torture {
 
@@ -23,15 +22,6 @@ constexpr std::int64_t max_in_flight = 16;
 constexpr auto patience = 10s;
 // What an answer may take besides the patience: rows are read and written, on a machine that is busy.
 constexpr auto leeway = 2s;
-
-/// A field of `/proc/PID/status` in KiB.
-long memory_of(pid_t pid, const std::string& field) {
-  std::ifstream in{"/proc/" + std::to_string(pid) + "/status"};
-  for (std::string line; std::getline(in, line);)
-    if (line.starts_with(field + ':'))
-      return std::atol(line.c_str() + field.size() + 1);
-  return 0;
-}
 
 std::vector<asio::ip::tcp::socket> open_idle(asio::io_context& loop, const std::string& origin, int count) {
   const auto port = static_cast<std::uint16_t>(std::atoi(origin.substr(origin.rfind(':') + 1).c_str()));
@@ -56,7 +46,7 @@ report flood(const flood_options& options) {
   on.panel().reset_requests();
 
   const auto pid = on.engine().child().pid();
-  const auto before = memory_of(pid, "VmRSS");
+  const auto before = test::memory_kib(pid, "VmRSS");
   asio::io_context idle_loop;
   auto idle = open_idle(idle_loop, on.engine().origin(), options.idle_connections);
 
@@ -77,8 +67,8 @@ report flood(const flood_options& options) {
     std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - begun);
   idle.clear();
 
-  const auto after = memory_of(pid, "VmRSS");
-  const auto peak = memory_of(pid, "VmHWM");
+  const auto after = test::memory_kib(pid, "VmRSS");
+  const auto peak = test::memory_kib(pid, "VmHWM");
   const auto requests = on.panel().requests();
   const auto most = requests.at("maxInFlight").to_number<std::int64_t>();
   const auto counted = told.counted();

@@ -18,9 +18,11 @@ struct arguments {
   std::uint64_t seed = std::random_device{}();
   bool is_smoke = false;
   std::size_t kills = 0;
+  std::size_t pauses = 0;
   int clients = 0;
   std::size_t creates = 0;
   int rounds = 0;
+  int connections = 0;
   int parallel = 0;
   std::vector<std::string> points;
 };
@@ -38,10 +40,17 @@ report play(const arguments& given) {
     return kills(
       {given.seed, size<std::size_t>(given, given.kills, 200, 10), size(given, given.clients, 8, 8), 1});
   if (given.campaign == "two-engines")
-    return kills(
-      {given.seed, size<std::size_t>(given, given.kills, 50, 4), size(given, given.clients, 8, 8), 2});
+    return kills({given.seed, size<std::size_t>(given, given.kills, 50, 4), size(given, given.clients, 8, 8),
+                  2, size<std::size_t>(given, given.pauses, 8, 1)});
   if (given.campaign == "idempotency")
     return idempotency({given.seed, size(given, given.clients, 50, 50), size(given, given.rounds, 20, 1)});
+  if (given.campaign == "crowd") {
+    crowd_options how;
+    how.seed = given.seed;
+    how.connections = size(given, given.connections, 10'000, 10'000);
+    how.span = given.is_smoke ? std::chrono::seconds{5} : std::chrono::seconds{20};
+    return crowd(how);
+  }
   flood_options how;
   how.seed = given.seed;
   how.creates = size<std::size_t>(given, given.creates, 2'000, 200);
@@ -59,13 +68,15 @@ int main(int argc, char** argv) {
   arguments given;
   app.add_option("--campaign", given.campaign, "What to do to them")
     ->required()
-    ->check(CLI::IsMember({"crash-points", "kills", "two-engines", "idempotency", "load"}));
+    ->check(CLI::IsMember({"crash-points", "kills", "two-engines", "idempotency", "load", "crowd"}));
   app.add_option("--seed", given.seed, "Of everything that is drawn; default: a random one");
   app.add_flag("--smoke", given.is_smoke, "The sizes of CI");
   app.add_option("--kills", given.kills, "How often an engine is killed");
+  app.add_option("--pauses", given.pauses, "How often one of two engines sleeps beyond its lease");
   app.add_option("--clients", given.clients, "How many ask at a time");
   app.add_option("--creates", given.creates, "Orders of the load campaign");
   app.add_option("--rounds", given.rounds, "Orders of the idempotency campaign");
+  app.add_option("--connections", given.connections, "Of the crowd campaign");
   app.add_option("--parallel", given.parallel, "Crash points at a time");
   app.add_option("--point", given.points, "Crash points; default: all");
   CLI11_PARSE(app, argc, argv);

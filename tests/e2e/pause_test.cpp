@@ -1,0 +1,80 @@
+#include "tests/torture/checks.hpp"
+#include "tests/torture/history.hpp"
+#include "tests/torture/world.hpp"
+
+#include <boost/json.hpp>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <functional>
+#include <string>
+#include <thread>
+
+namespace skyengine::torture {
+
+namespace {
+
+using namespace std::chrono_literals;
+using testing::AnyOf;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+constexpr auto order = R"({"planId":"small","region":"north","userId":1})";
+
+bool eventually(world& on, const std::function<bool()>& holds) {
+  const auto limit = std::chrono::steady_clock::now() + 60s;
+  while (!holds()) {
+    if (std::chrono::steady_clock::now() >= limit)
+      return false;
+    on.engine(1).child().wait(20ms);
+  }
+  return true;
+}
+
+} // namespace
+
+TEST(PausedEngine, ThatGoesOnBeyondItsLeaseFindsItsWritesRefusedAndStepsDown) {
+  world_options how;
+  how.engines = 2;
+  how.users = 1;
+  world on{how};
+  const auto sql = [&](const std::string& question) { return test::run_sql(on.database_url(), question); };
+  on.panel().add_fault({{"operation", "POST /servers"}, {"kind", "delay"}, {"delayMs", 2000}, {"count", 1}});
+  test::call_answer first;
+  std::thread asker{[&] {
+    first = on.engine(0).call("POST", "/v1/servers", on.key(), order, {{"Idempotency-Key", "one"}});
+  }};
+  // VirtFusion works on it: its answer will wait in the socket of who sleeps.
+  const auto has_begun = eventually(on, [&] {
+    return sql("SELECT count(*) FROM create_attempts") == "1" &&
+           on.panel().requests().at("inFlight").to_number<int>() > 0;
+  });
+  on.engine(0).child().send(SIGSTOP);
+  const auto stale = sql("SELECT token FROM nodes WHERE name = 'node-1'");
+  const auto other = sql("SELECT token FROM nodes WHERE name = 'node-2'");
+  const auto is_taken_over = eventually(on, [&] { return sql("SELECT token FROM actions") == other; });
+  on.engine(0).child().send(SIGCONT);
+  asker.join();
+  ASSERT_TRUE(has_begun);
+  ASSERT_TRUE(is_taken_over);
+
+  EXPECT_TRUE(eventually(on, [&] { return sql("SELECT token FROM nodes WHERE name = 'node-1'") != stale; }));
+  history told;
+  const auto repeated =
+    on.engine(1).call("POST", "/v1/servers", on.key(), order, {{"Idempotency-Key", "one"}});
+  ASSERT_THAT(repeated.status, AnyOf(201u, 202u)) << repeated.body;
+  told.acknowledge_create("one", 1, repeated);
+  if (first.status == 201 || first.status == 202)
+    told.acknowledge_create("one", 1, first);
+  EXPECT_THAT(differences(on, told), IsEmpty());
+  // Each step was written once, and by the one that has the lease.
+  EXPECT_EQ(sql("SELECT token FROM actions"), other);
+  EXPECT_EQ(sql("SELECT count(*) FROM server_events WHERE type IN ('building', 'adopted', 'created')"), "1");
+  EXPECT_EQ(sql("SELECT count(*) FROM server_events WHERE type = 'active'"), "1");
+  EXPECT_EQ(on.panel().requests().at("byOperation").at("POST /servers").to_number<int>(), 1);
+  EXPECT_EQ(on.panel().requests().at("byOperation").at("POST /servers/{serverId}/build").to_number<int>(), 1);
+  EXPECT_THAT(on.engine(0).log(), HasSubstr("\"alert\":\"lease_lost\""));
+}
+
+} // namespace skyengine::torture
