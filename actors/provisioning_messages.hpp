@@ -1,6 +1,7 @@
 #pragma once
 
 #include "domain/action.hpp"
+#include "domain/histogram.hpp"
 #include "domain/requester.hpp"
 #include "domain/secret.hpp"
 #include "domain/server.hpp"
@@ -84,8 +85,7 @@ struct provisioner_figures {
   /// Messages dropped since their deadline had passed.
   std::uint64_t deadline_dropped = 0;
   /// From the stored order to the end of its saga on this node, in real time.
-  std::array<std::uint64_t, provisioning_buckets.size() + 1> durations{};
-  double seconds_sum = 0;
+  histogram<provisioning_buckets> seconds;
 };
 
 using server_provisioner_actor =

@@ -350,10 +350,7 @@ struct server_provisioner_state {
     if (reported.report.stage == saga_stage::building)
       return;
     ++(reported.report.stage == saga_stage::active ? figures.succeeded : figures.failed);
-    const auto seconds = std::chrono::duration<double>(services->timers.now() - one.begun).count();
-    const auto bucket = std::lower_bound(provisioning_buckets.begin(), provisioning_buckets.end(), seconds);
-    ++figures.durations[static_cast<std::size_t>(bucket - provisioning_buckets.begin())];
-    figures.seconds_sum += seconds;
+    figures.seconds.observe(std::chrono::duration<double>(services->timers.now() - one.begun).count());
   }
 
   void on_saga_ended(const saga_ended& ended) {

@@ -127,9 +127,11 @@ result<> engine::compose(const config::settings& settings) {
   edge.keys.rate = static_cast<std::uint32_t>(settings.http.key_rate);
   edge.keys.burst = static_cast<std::uint32_t>(settings.http.key_burst);
   edge.clock_rate = session_->business().rate();
-  edge_ = std::make_unique<net::api::edge>(
-    executor, net::api::edge_services{database, runtime.asker(), timers(), *caller_, session_->business()},
-    edge);
+  edge_ =
+    std::make_unique<net::api::edge>(executor,
+                                     net::api::edge_services{database, runtime.asker(), timers(), *caller_,
+                                                             session_->business(), runtime.figures()},
+                                     edge);
   server_ = std::make_unique<net::http::server>(
     executor, server_options(settings.http),
     [this](const net::http::request& request) { return edge_->handle(request); },
@@ -177,6 +179,7 @@ result<> engine::compose(const config::settings& settings) {
   restarts.window = settings.supervisor.window;
   supervisor_ = actors::spawn_supervisor(runtime.system(), timers(), std::move(children), restarts,
                                          [this](std::string why) { fail(std::move(why)); });
+  edge_->set_supervisor(supervisor_);
 
   asio::co_spawn(
     loop(),

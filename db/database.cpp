@@ -444,11 +444,16 @@ struct database::implementation : std::enable_shared_from_this<implementation> {
   std::list<waiter*> waiters;
   std::size_t free_permits = 0;
 
+  void count_answer(steady::time_point asked_at) {
+    seconds.observe(std::chrono::duration<double>(steady::now() - asked_at).count());
+  }
+
   std::size_t outstanding = 0;
   asio::steady_timer drained;
   std::uint64_t queries = 0;
   std::uint64_t failed = 0;
   std::uint64_t reconnects = 0;
+  histogram<query_buckets> seconds;
 };
 
 database::database(asio::any_io_executor loop, database_options options)
@@ -478,7 +483,7 @@ bool database::is_up() const noexcept {
 
 database_counters database::counters() const noexcept {
   const auto& self = *implementation_;
-  return {self.queries, self.failed, self.reconnects, self.outstanding};
+  return {self.queries, self.failed, self.reconnects, self.outstanding, self.seconds};
 }
 
 const database_options& database::options() const noexcept {
@@ -495,7 +500,9 @@ asio::awaitable<result<rows>> database::execute(const statement& s, std::vector<
       ++self->failed;
       co_return overloaded("Too many statements wait for the database.");
     }
+    const auto asked_at = steady::now();
     auto reply = co_await self->submit(s, parameters);
+    self->count_answer(asked_at);
     if (reply.kind == fault::none)
       co_return std::move(reply.value);
     ++self->failed;
@@ -537,7 +544,9 @@ struct transaction_runs::run_state final : transaction {
       co_return first_failure->failure;
     }
     ++owner->queries;
+    const auto asked_at = steady::now();
     auto reply = co_await link->run(s, parameters);
+    owner->count_answer(asked_at);
     if (reply.kind == fault::none)
       co_return std::move(reply.value);
     ++owner->failed;

@@ -3,10 +3,12 @@
 #include "db/rows.hpp"
 #include "db/statement.hpp"
 #include "domain/error.hpp"
+#include "domain/histogram.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -77,12 +79,18 @@ namespace detail {
 class transaction_runs;
 }
 
+/// Upper bounds, in seconds, of the buckets of `db_query_duration_seconds`; one more bucket has the rest.
+inline constexpr std::array<double, 12> query_buckets{0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01,
+                                                      0.025,   0.05,   0.1,   0.5,    1,     5};
+
 /// Figures for metrics: since the start, by what happened.
 struct database_counters {
   std::uint64_t queries = 0;
   std::uint64_t failed = 0;
   std::uint64_t reconnects = 0;
   std::size_t outstanding = 0;
+  /// Of each statement, from when it was asked for, its wait for a connection included, to its answer.
+  histogram<query_buckets> seconds;
 };
 
 /// Asynchronous PostgreSQL on one loop. Reconnects by itself with back-off; all calls are made on the loop's

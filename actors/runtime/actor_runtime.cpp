@@ -22,6 +22,10 @@ actor_runtime::~actor_runtime() {
   shut_down();
 }
 
+const actor_figures& actor_runtime::figures() const {
+  return *dynamic_cast<loop_scheduler&>(system_->scheduler()).figures();
+}
+
 void actor_runtime::shut_down(steady_duration patience) {
   if (!system_)
     return;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/runtime/actor_figures.hpp"
 #include "actors/runtime/ask.hpp"
 #include "actors/runtime/loop_scheduler.hpp"
 #include "actors/runtime/steady_timers.hpp"
@@ -25,6 +26,8 @@ public:
   steady_timers& timers() noexcept { return timers_; }
   caf::actor_system& system() noexcept { return *system_; }
   runtime::asker& asker() noexcept { return *asker_; }
+  /// What was measured of the actors.
+  const actor_figures& figures() const;
 
   /// Waits for the actors to end (whoever spawned them has told them to) while the loop goes on, then
   /// destroys the actor system. After `patience` it no longer waits, and the names of what still runs go to

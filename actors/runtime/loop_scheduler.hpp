@@ -1,13 +1,16 @@
 #pragma once
 
+#include "actors/runtime/actor_figures.hpp"
 #include "actors/runtime/steady_timers.hpp"
 
 #include <boost/asio/io_context.hpp>
 #include <caf/actor_system_config.hpp>
 #include <caf/detail/simple_actor_clock.hpp>
+#include <caf/resumable.hpp>
 #include <caf/scheduler/abstract_coordinator.hpp>
 
 #include <deque>
+#include <memory>
 #include <mutex>
 
 namespace skyengine::actors::runtime {
@@ -74,6 +77,9 @@ public:
   /// Called by the system's destructor on a thread that is not the loop's, while the loop still runs.
   void stop() override;
 
+  /// Shared with the actors, some of which may outlive it in a system that gave up waiting for them.
+  const std::shared_ptr<actor_figures>& figures() const noexcept { return figures_; }
+
   static caf::actor_system::module* make(caf::actor_system& system, caf::detail::type_list<>);
 
 private:
@@ -85,12 +91,14 @@ private:
 
   void make_ready(caf::resumable* ready);
   void drain();
+  caf::resumable::resume_result run(caf::resumable& ready);
 
   asio::io_context& loop_;
   loop_unit unit_;
   loop_clock clock_;
   std::deque<caf::resumable*> ready_;
   bool drain_posted_ = false;
+  std::shared_ptr<actor_figures> figures_ = std::make_shared<actor_figures>();
 };
 
 } // namespace skyengine::actors::runtime

@@ -1,6 +1,7 @@
 #include "actors/runtime/prepare.hpp"
 
 #include "actors/runtime/coroutines.hpp"
+#include "actors/runtime/loop_scheduler.hpp"
 #include "domain/log.hpp"
 
 #include <caf/error.hpp>
@@ -12,6 +13,11 @@
 namespace skyengine::actors::runtime {
 
 void prepare(caf::scheduled_actor* self) {
+  if (const auto* const ours = dynamic_cast<loop_scheduler*>(&self->system().scheduler())) {
+    const auto& figures = ours->figures();
+    figures->enter(*self);
+    self->attach_functor([figures, self] { figures->leave(*self); });
+  }
   self->set_exception_handler([self](std::exception_ptr& bug) -> caf::error {
     log::error("an actor failed", {{"actor", self->name()}, {"error", describe(bug)}});
     return caf::sec::runtime_error;

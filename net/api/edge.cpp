@@ -191,6 +191,7 @@ void edge::close() {
   listener_.reset();
   state_->provisioner = nullptr;
   state_->gateway = nullptr;
+  state_->supervisor = nullptr;
 }
 
 void edge::set_provisioner(actors::server_provisioner_actor provisioner) {
@@ -199,6 +200,10 @@ void edge::set_provisioner(actors::server_provisioner_actor provisioner) {
 
 void edge::set_gateway(actors::virtfusion_gateway_actor gateway) {
   state_->gateway = std::move(gateway);
+}
+
+void edge::set_supervisor(actors::supervisor_actor supervisor) {
+  state_->supervisor = std::move(supervisor);
 }
 
 void edge::set_ready() {

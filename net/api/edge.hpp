@@ -2,8 +2,10 @@
 
 #include "actors/protocol.hpp"
 #include "actors/provisioning_messages.hpp"
+#include "actors/runtime/actor_figures.hpp"
 #include "actors/runtime/ask.hpp"
 #include "actors/runtime/steady_timers.hpp"
+#include "actors/supervisor.hpp"
 #include "actors/virtfusion_caller.hpp"
 #include "db/database.hpp"
 #include "db/listener.hpp"
@@ -49,6 +51,7 @@ struct edge_services {
   actors::runtime::steady_timers& timers;
   actors::virtfusion_caller& virtfusion;
   const clock& business;
+  const actors::runtime::actor_figures& actors;
 };
 
 struct edge_state;
@@ -66,6 +69,8 @@ public:
   /// is answered errc::overloaded.
   void set_provisioner(actors::server_provisioner_actor provisioner);
   void set_gateway(actors::virtfusion_gateway_actor gateway);
+  /// Who counts the actors' restarts.
+  void set_supervisor(actors::supervisor_actor supervisor);
   /// From now on `/readyz` answers 200.
   void set_ready();
   /// Lets go of the loop and the actors, before those end; requests are no longer taken.

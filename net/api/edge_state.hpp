@@ -70,6 +70,7 @@ struct edge_state {
 
   actors::server_provisioner_actor provisioner;
   actors::virtfusion_gateway_actor gateway;
+  actors::supervisor_actor supervisor;
   bool is_ready = false;
 
   gate provisioner_gate;

@@ -1,8 +1,9 @@
 #pragma once
 
+#include "domain/histogram.hpp"
+
 #include <array>
 #include <chrono>
-#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -20,8 +21,7 @@ class http_figures {
 public:
   struct series {
     std::uint64_t count = 0;
-    double seconds = 0;
-    std::array<std::uint64_t, request_buckets.size() + 1> buckets{};
+    histogram<request_buckets> seconds;
   };
   /// Method, pattern and status; method and pattern live as long as the program.
   using name = std::tuple<std::string_view, std::string_view, unsigned>;

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 #include <limits>
+#include <map>
 #include <sstream>
 
 namespace skyengine::net::api {
@@ -32,21 +33,16 @@ public:
     auto& one = add(name, help, MetricType::Gauge, std::move(of));
     one.gauge.value = value;
   }
-  /// `counts` has one more than `bounds`, for the rest.
-  template <class Bounds, class Counts>
-  void histogram(const char* name,
-                 const char* help,
-                 const Bounds& bounds,
-                 const Counts& counts,
-                 double sum,
-                 labels of = {}) {
+  template <const auto& Bounds>
+  void
+  histogram(const char* name, const char* help, const skyengine::histogram<Bounds>& counted, labels of = {}) {
     auto& one = add(name, help, MetricType::Histogram, std::move(of)).histogram;
-    for (std::size_t i = 0; i < counts.size(); ++i) {
-      one.sample_count += counts[i];
-      const auto bound = i < bounds.size() ? bounds[i] : std::numeric_limits<double>::infinity();
+    for (std::size_t i = 0; i < counted.buckets.size(); ++i) {
+      one.sample_count += counted.buckets[i];
+      const auto bound = i < Bounds.size() ? Bounds[i] : std::numeric_limits<double>::infinity();
       one.bucket.push_back({one.sample_count, bound});
     }
-    one.sample_sum = sum;
+    one.sample_sum = counted.sum;
   }
   std::string text() const { return prometheus::TextSerializer{}.Serialize(families_); }
 
@@ -77,8 +73,8 @@ void add_http(collection& all, const edge_state& edge) {
   for (const auto& [of, one] : edge.figures.all())
     all.counter("http_requests_total", "Answered requests.", as_double(one.count), name(of));
   for (const auto& [of, one] : edge.figures.all())
-    all.histogram("http_request_duration_seconds", "From the whole request to its answer.", request_buckets,
-                  one.buckets, one.seconds, name(of));
+    all.histogram("http_request_duration_seconds", "From the whole request to its answer.", one.seconds,
+                  name(of));
   all.gauge("http_event_streams", "Open event streams.", as_double(edge.stream_gate.taken()));
 }
 
@@ -97,8 +93,6 @@ void add_gateway(collection& all, const actors::gateway_figures& figures) {
     all.counter("virtfusion_rejected_total", "Calls refused before they were sent.",
                 as_double(figures.classes[i].rejected), {{"class", classes[i]}});
   all.gauge("virtfusion_breaker_state", "0 closed, 1 half-open, 2 open.", as_double(figures.breaker_state));
-  all.counter("deadline_dropped_total", "Work dropped since nobody waits for it any more.",
-              as_double(figures.deadline_dropped), {{"actor", "virtfusion_gateway"}});
 }
 
 void add_provisioner(collection& all, const actors::provisioner_figures& figures) {
@@ -109,13 +103,40 @@ void add_provisioner(collection& all, const actors::provisioner_figures& figures
   all.counter(name, help, as_double(figures.refused), {{"outcome", "refused"}});
   all.gauge("provisioning_open", "Creates under way on this node.", as_double(figures.open_creates));
   all.histogram("provisioning_duration_seconds", "From the stored order to the end of its saga.",
-                actors::provisioning_buckets, figures.durations, figures.seconds_sum);
+                figures.seconds);
+}
+
+/// By name: what each actor dropped, as far as it has deadlines at all.
+using drops = std::map<std::string_view, std::uint64_t>;
+
+void add_actors(collection& all,
+                const actors::runtime::actor_figures& actors,
+                const drops& dropped,
+                const actors::restart_counts& restarts) {
+  const auto figures = actors.look();
+  const auto named = [](std::string_view name) -> labels { return {{"actor", std::string{name}}}; };
+  for (const auto& [name, one] : figures)
+    all.histogram("actor_handling_seconds", "What an actor took to handle a message.", one.seconds,
+                  named(name));
+  for (const auto& [name, one] : figures)
+    all.gauge("actor_mailbox_depth", "Messages that wait for an actor.",
+              static_cast<double>(one.mailbox_depth), named(name));
+  for (const auto& child : restarts.children)
+    all.counter("actor_restarts_total", "How often an actor was started anew.", as_double(child.restarts),
+                named(child.name));
+  for (const auto& [name, one] : figures) {
+    const auto found = dropped.find(name);
+    all.counter("deadline_dropped_total", "Work dropped since nobody waits for it any more.",
+                as_double(found == dropped.end() ? 0 : found->second), named(name));
+  }
 }
 
 void add_database(collection& all, const db::database_counters& counters) {
   all.counter("db_queries_total", "Statements.", as_double(counters.queries));
   all.counter("db_query_failures_total", "Statements that failed.", as_double(counters.failed));
   all.counter("db_reconnects_total", "Lost connections that were replaced.", as_double(counters.reconnects));
+  all.histogram("db_query_duration_seconds", "From when a statement was asked for to its answer.",
+                counters.seconds);
   all.gauge("db_outstanding", "Statements that wait or run.", as_double(counters.outstanding));
 }
 
@@ -169,20 +190,33 @@ answer get_metrics(edge_state& edge, const call&) {
   all.gauge("build_info", "What runs here.", 1,
             {{"version", edge.options.version}, {"commit", edge.options.commit}});
   add_http(all, edge);
+  drops dropped;
   if (edge.gateway) {
     const actors::gateway_figures_query query;
     const auto figures =
       co_await edge.services.asker.ask<actors::gateway_figures>(edge.gateway, figures_patience, query);
-    if (figures)
+    if (figures) {
       add_gateway(all, *figures);
+      dropped.emplace("virtfusion_gateway", figures->deadline_dropped);
+    }
   }
   if (edge.provisioner) {
     const actors::provisioner_figures_query query;
     const auto figures = co_await edge.services.asker.ask<actors::provisioner_figures>(
       edge.provisioner, figures_patience, query);
-    if (figures)
+    if (figures) {
       add_provisioner(all, *figures);
+      dropped.emplace("server_provisioner", figures->deadline_dropped);
+    }
   }
+  actors::restart_counts restarts;
+  if (edge.supervisor) {
+    const actors::restart_counts_query query;
+    if (auto counts =
+          co_await edge.services.asker.ask<actors::restart_counts>(edge.supervisor, figures_patience, query))
+      restarts = std::move(*counts);
+  }
+  add_actors(all, edge.services.actors, dropped, restarts);
   if (const auto counts = co_await edge.servers.count_by_state())
     for (const auto& [state, count] : *counts)
       all.gauge("servers", "Servers, by state.", static_cast<double>(count),

@@ -8,9 +8,12 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
+#include <caf/send.hpp>
 #include <caf/typed_event_based_actor.hpp>
 #include <gtest/gtest.h>
 
+#include <cstdint>
+#include <numeric>
 #include <stdexcept>
 #include <thread>
 #include <vector>
@@ -59,6 +62,36 @@ protected:
 
   auto ask(int n, steady_duration patience) { return spawn(runtime.asker().ask<int>(receiver, patience, n)); }
 };
+
+TEST_F(Runtime, CountsWhatAnActorHandlesAndWhatWaits) {
+  const auto look = [&] {
+    // The only actor of the fixture that called `prepare`.
+    const auto all = runtime.figures().look();
+    return all.at(all.begin()->first);
+  };
+  const auto handled = [&] {
+    const auto figures = look();
+    return std::accumulate(figures.seconds.buckets.begin(), figures.seconds.buckets.end(), std::uint64_t{0});
+  };
+  ask(0, 1s);
+  const auto before = handled();
+  EXPECT_GT(before, 0u);
+  for (int i = 0; i < 3; ++i)
+    caf::anon_send(receiver, 0);
+  EXPECT_EQ(look().mailbox_depth, 3u);
+  settle();
+  EXPECT_EQ(look().mailbox_depth, 0u);
+  EXPECT_EQ(handled(), before + 3);
+  EXPECT_GT(look().seconds.sum, 0.0);
+}
+
+TEST_F(Runtime, AnActorThatEndedHasNoMailbox) {
+  caf::anon_send(receiver, 13);
+  caf::anon_send(receiver, 0);
+  settle();
+  const auto all = runtime.figures().look();
+  EXPECT_EQ(all.begin()->second.mailbox_depth, 0u);
+}
 
 TEST_F(Runtime, AnswersAtOnceWithoutTimePassing) {
   const auto asked = ask(0, 1s);

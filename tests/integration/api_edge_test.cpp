@@ -1,9 +1,18 @@
+#include "actors/supervisor.hpp"
 #include "tests/support/engine.hpp"
 
+#include <caf/event_based_actor.hpp>
+#include <caf/exit_reason.hpp>
+#include <caf/send.hpp>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <iterator>
+#include <sstream>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 namespace skyengine::net::api {
@@ -239,6 +248,111 @@ TEST_F(ApiEdge, MetricsCountByRoutePattern) {
   EXPECT_THAT(metrics.body, testing::Not(HasSubstr("/v1/servers/1")));
 }
 
+/// Ends on any number but 0.
+caf::behavior fragile(caf::event_based_actor* self) {
+  return {[self](int n) {
+    if (n != 0)
+      self->quit(caf::exit_reason::kill);
+  }};
+}
+
+TEST_F(ApiEdge, MetricsTellOfActorsAndStatements) {
+  auto& runtime = engine.rig.runtime;
+  std::vector<caf::actor> started;
+  actors::child_spec child{"fragile", [&] {
+                             started.push_back(runtime.system().spawn(fragile));
+                             return caf::actor_cast<caf::strong_actor_ptr>(started.back());
+                           }};
+  auto supervisor = actors::spawn_supervisor(runtime.system(), runtime.timers(), {child}, {}, {});
+  engine.edge.set_supervisor(supervisor);
+  ASSERT_TRUE(test::run_until(runtime.loop(), [&] { return started.size() == 1; }));
+  caf::anon_send(started.back(), 1);
+  ASSERT_TRUE(test::run_until(runtime.loop(), [&] { return started.size() == 2; }));
+  engine.make_server();
+
+  const auto metrics = engine.call_as("", "GET", "/metrics");
+  EXPECT_THAT(metrics.body, HasSubstr("skyengine_actor_restarts_total{actor=\"fragile\"} 1\n"));
+  for (const auto* actor : {"server_provisioner", "virtfusion_gateway", "supervisor"}) {
+    const auto label = "{actor=\"" + std::string{actor} + "\"";
+    EXPECT_THAT(metrics.body, HasSubstr("skyengine_actor_mailbox_depth" + label + "} 0\n"));
+    EXPECT_THAT(metrics.body,
+                HasSubstr("skyengine_actor_handling_seconds_bucket" + label + ",le=\"1e-05\"}"));
+    EXPECT_THAT(metrics.body, HasSubstr("skyengine_deadline_dropped_total" + label + "} 0\n"));
+  }
+  EXPECT_THAT(metrics.body, HasSubstr("skyengine_db_query_duration_seconds_bucket{le=\"0.001\"}"));
+  EXPECT_THAT(metrics.body, testing::Not(HasSubstr("skyengine_db_query_duration_seconds_count 0\n")));
+
+  static_cast<void>(
+    test::run(runtime.loop(), runtime.asker().ask<void>(supervisor, 10s, actors::stop_children{})));
+  engine.edge.set_supervisor({});
+  caf::anon_send_exit(supervisor, caf::exit_reason::user_shutdown);
+}
+
+TEST_F(ApiEdge, EveryMetricIsDocumented) {
+  engine.make_server();
+  std::ifstream file{SKYENGINE_METRICS_DOCUMENT};
+  const std::string document{std::istreambuf_iterator<char>{file}, {}};
+  const auto metrics = engine.call_as("", "GET", "/metrics");
+  constexpr std::string_view help = "# HELP ";
+  std::istringstream lines{metrics.body};
+  auto families = 0;
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.starts_with(help))
+      continue;
+    const auto name = line.substr(help.size(), line.find(' ', help.size()) - help.size());
+    EXPECT_THAT(document, HasSubstr("`" + name));
+    ++families;
+  }
+  EXPECT_GT(families, 15);
+}
+
+// -- what every answer carries ---------------------------------------------------------
+
+TEST_F(ApiEdge, ASaneRequestIdIsTakenAndAnyOtherIsReplaced) {
+  for (const auto* sane : {"a", "panel-7_x.y"})
+    EXPECT_EQ(engine.call("GET", "/v1/plans", {}, {{"X-Request-Id", sane}}).header("X-Request-Id"), sane);
+  for (const std::string& other : {std::string(300, 'x'), std::string{"a b"}, std::string{"sch\xC3\xB6n"}}) {
+    const auto made = engine.call("GET", "/v1/plans", {}, {{"X-Request-Id", other}}).header("X-Request-Id");
+    EXPECT_NE(made, "");
+    EXPECT_NE(made, other);
+  }
+  for (const auto* path : {"/healthz", "/readyz", "/metrics", "/openapi.yaml", "/docs", "/nowhere"})
+    EXPECT_NE(engine.call_as("", "GET", path).header("X-Request-Id"), "") << path;
+}
+
+TEST_F(ApiEdge, AUsersKeySeesItsAllowanceInEveryAnswer) {
+  const auto path = "/v1/servers/" + std::to_string(engine.make_server());
+  for (const auto& [method, target] :
+       std::vector<std::pair<std::string, std::string>>{{"GET", path},
+                                                        {"GET", "/v1/servers/999"},
+                                                        {"GET", "/v1/users"},
+                                                        {"GET", "/nowhere"},
+                                                        {"PATCH", path},
+                                                        {"DELETE", path}}) {
+    const auto answer = engine.call_as(engine.user_1_key, method, target);
+    EXPECT_EQ(answer.header("RateLimit-Policy"), "\"key\";q=200;w=2") << method << " " << target;
+    EXPECT_THAT(answer.header("RateLimit"), testing::StartsWith("\"key\";r=")) << method << " " << target;
+  }
+  for (const auto* key : {"", "sky_unknown"})
+    EXPECT_EQ(engine.call_as(key, "GET", path).header("RateLimit"), "");
+}
+
+TEST_F(ApiEdge, ACursorIsBase64UrlWithoutPaddingAndChecked) {
+  engine.make_server();
+  engine.make_server();
+  const std::string cursor{engine.call("GET", "/v1/servers?limit=1").at("/nextCursor").as_string()};
+  EXPECT_EQ(cursor.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"),
+            std::string::npos);
+  EXPECT_EQ(engine.call("GET", "/v1/servers?cursor=" + cursor).status, 200u);
+  for (std::size_t i = 0; i < cursor.size(); ++i) {
+    auto forged = cursor;
+    forged[i] = forged[i] == 'A' ? 'B' : 'A';
+    EXPECT_EQ(engine.call("GET", "/v1/servers?cursor=" + forged).status, 400u) << i;
+  }
+  EXPECT_EQ(engine.call("GET", "/v1/servers?cursor=" + cursor + "=").status, 400u);
+  EXPECT_EQ(engine.call("GET", "/v1/regions?cursor=" + cursor).status, 400u);
+}
+
 TEST_F(ApiEdge, TheContractAndItsPageAreServed) {
   const auto contract = engine.call_as("", "GET", "/openapi.yaml");
   EXPECT_EQ(contract.header("Content-Type"), "application/yaml");
@@ -248,6 +362,9 @@ TEST_F(ApiEdge, TheContractAndItsPageAreServed) {
   EXPECT_THAT(page.header("Content-Security-Policy"), HasSubstr("default-src 'none'"));
   EXPECT_THAT(page.body, HasSubstr("<code>POST /v1/servers</code>"));
   EXPECT_THAT(page.body, HasSubstr("id=\"not_found\""));
+  // Nothing is fetched from anywhere, not even by a link's preview.
+  for (const auto* outside : {"http://", "https://", "src=", "@import", "url(", "<script", "<link", "<img"})
+    EXPECT_THAT(page.body, testing::Not(HasSubstr(outside)));
 }
 
 class ApiEdgeLimits : public testing::Test {

@@ -58,10 +58,10 @@ engine::engine(const test_database& database,
                const simulated_panel& panel,
                net::api::edge_options options,
                rig_options rig_settings)
-    : rig(database, panel, std::move(rig_settings)),
-      edge(rig.runtime.loop().get_executor(),
-           {rig.db, rig.runtime.asker(), rig.runtime.timers(), rig.caller, rig.business},
-           std::move(options)),
+    : rig(database, panel, std::move(rig_settings)), edge(rig.runtime.loop().get_executor(),
+                                                          {rig.db, rig.runtime.asker(), rig.runtime.timers(),
+                                                           rig.caller, rig.business, rig.runtime.figures()},
+                                                          std::move(options)),
       server(
         rig.runtime.loop().get_executor(),
         {},
@@ -83,6 +83,7 @@ engine::~engine() {
   run(rig.runtime.loop(), server.stop(1s));
   edge.set_provisioner({});
   edge.set_gateway({});
+  edge.set_supervisor({});
 }
 
 api_answer
