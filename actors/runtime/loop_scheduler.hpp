@@ -6,6 +6,7 @@
 #include <boost/asio/io_context.hpp>
 #include <caf/actor_system_config.hpp>
 #include <caf/detail/simple_actor_clock.hpp>
+#include <caf/resumable.hpp>
 #include <caf/scheduler/abstract_coordinator.hpp>
 
 #include <deque>

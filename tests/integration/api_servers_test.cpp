@@ -383,5 +383,34 @@ TEST_F(ApiServers, TheOldRouteKeepsItsPromises) {
   EXPECT_NE(refused.header("Deprecation"), "");
 }
 
+TEST_F(ApiServers, TheOldRouteAnswers201OnceTheRowIsStored) {
+  test::engine hurried{database, panel, {.patience = 200ms}, {.node = "node-2"}};
+  panel.add_fault({{"operation", "POST /servers"}, {"kind", "delay"}, {"delayMs", 1'500}, {"count", 1}});
+  const auto created = hurried.call("POST", "/servers/create", small, {{"Idempotency-Key", "old"}});
+  ASSERT_EQ(created.status, 201u) << created.body;
+  EXPECT_EQ(created.at("/state").as_string(), "creating");
+  EXPECT_TRUE(created.json().as_object().contains("virtfusionId"));
+  EXPECT_TRUE(created.at("/virtfusionId").is_null());
+  EXPECT_NE(created.header("Deprecation"), "");
+  hurried.rig.wait_for({created.at("/actionId").as_int64()});
+  const auto again = hurried.call("POST", "/servers/create", small, {{"Idempotency-Key", "old"}});
+  EXPECT_EQ(again.status, 201u);
+  EXPECT_EQ(again.header("Idempotent-Replayed"), "true");
+  EXPECT_TRUE(again.at("/virtfusionId").is_string());
+}
+
+TEST_F(ApiServers, FailuresOfTheOldRouteCarryTheErrorThatOlderClientsRead) {
+  engine.edge.set_provisioner({});
+  const auto shed = engine.call("POST", "/servers/create", small);
+  EXPECT_EQ(shed.status, 503u);
+  EXPECT_EQ(shed.at("/error"), shed.at("/title"));
+  EXPECT_EQ(shed.header("Link"), "</v1/servers>; rel=\"successor-version\"");
+  engine.edge.set_provisioner(engine.rig.provisioner);
+  test::run(engine.rig.runtime.loop(), engine.rig.db.close(1s));
+  const auto away = engine.call("POST", "/servers/create", small);
+  EXPECT_EQ(away.status, 503u);
+  EXPECT_TRUE(away.at("/error").is_string());
+}
+
 } // namespace
 } // namespace skyengine::net::api
