@@ -171,6 +171,8 @@ struct side {
     const auto first = std::exchange(next_user, next_user + count);
     if (is_engine)
       on.world.panel().reset_requests();
+    on.engine.close_idle();
+    on.panel.close_idle();
     auto times = bench::run_open_loop(loop, rate, count, [&](std::size_t i) { return task(first + i); });
     if (is_engine)
       check_calls(on.world.panel(), count);

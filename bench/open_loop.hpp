@@ -29,6 +29,9 @@ public:
   boost::asio::awaitable<answer>
   send(std::string method, std::string target, headers more = {}, std::string body = {});
 
+  /// Closes them: after a while without requests the server does the same.
+  void close_idle() { idle_.clear(); }
+
 private:
   boost::asio::io_context& loop_;
   boost::asio::ip::tcp::endpoint to_;

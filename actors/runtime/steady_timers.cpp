@@ -21,7 +21,8 @@ steady_time steady_timers::now() const noexcept {
 
 steady_timers::handle steady_timers::schedule(steady_time when, std::function<void()> due) {
   handle entry{when, next_number_++};
-  entries_.emplace(entry, std::move(due));
+  // Nearly always the last one.
+  entries_.emplace_hint(entries_.end(), entry, std::move(due));
   arm();
   return entry;
 }
