@@ -2,6 +2,8 @@
 
 #include "db/server_rows.hpp"
 
+#include <boost/asio/experimental/awaitable_operators.hpp>
+
 namespace skyengine::db {
 
 namespace {
@@ -237,12 +239,12 @@ result<bool> moved(const result<rows>& answer) {
 } // namespace
 
 asio::awaitable<result<saga_state>> saga_store::load(action_id id) {
-  // Read apart: what changes the action's version is the saga itself, and of the server the later look is the
-  // better.
-  const auto about_action = co_await db_.run(load_action, id);
+  // Read apart: what changes the action's version is the saga itself, and each step looks again whether a
+  // delete was asked for.
+  using namespace asio::experimental::awaitable_operators;
+  const auto [about_action, about_server] = co_await (db_.run(load_action, id) && db_.run(load_server, id));
   if (!about_action)
     co_return about_action.error();
-  const auto about_server = co_await db_.run(load_server, id);
   if (!about_server)
     co_return about_server.error();
   if (about_action->empty() || about_server->empty())

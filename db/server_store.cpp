@@ -2,6 +2,7 @@
 
 #include "db/server_rows.hpp"
 
+#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/json.hpp>
 
 #include <limits>
@@ -23,7 +24,10 @@ constexpr statement insert_server{"server_insert", R"sql(
     RETURNING id, server_id),
   e AS (
     INSERT INTO server_events (server_id, at, type, to_state, action_id)
-    SELECT s.id, s.last_event_at, 'requested', 'requested', a.id FROM s, a)
+    SELECT s.id, s.last_event_at, 'requested', 'requested', a.id FROM s, a),
+  k AS (
+    INSERT INTO idempotency_keys (caller, key, method, path, body_hash, action_id, created_at)
+    SELECT $14, $15, $16, $17, decode($18, 'hex'), a.id, $10::timestamptz FROM a WHERE $15::text IS NOT NULL)
   SELECT id, server_id FROM a)sql"};
 
 constexpr statement insert_key{"idempotency_insert", R"sql(
@@ -117,6 +121,9 @@ constexpr statement log_abandon{"audit_abandon", R"sql(
 constexpr statement find_server{"server_find", "SELECT" SKYENGINE_SERVER_COLUMNS R"sql(
     FROM servers s WHERE s.id = $1 AND ($2::bigint IS NULL OR s.user_id = $2))sql"};
 
+constexpr statement find_server_of_action{"server_find_of_action", "SELECT" SKYENGINE_SERVER_COLUMNS R"sql(
+    FROM actions a JOIN servers s ON s.id = a.server_id WHERE a.id = $1)sql"};
+
 constexpr statement list_servers{"server_list", "SELECT" SKYENGINE_SERVER_COLUMNS R"sql(
     FROM servers s
    WHERE s.id > $1 AND ($2::bigint IS NULL OR s.user_id = $2) AND ($3::text[] IS NULL OR s.state = ANY ($3::text[]))
@@ -150,18 +157,18 @@ asio::awaitable<result<>> bind_key(transaction& tx, idempotency_claim claim, act
 asio::awaitable<result<server_store::created>> server_store::insert(
   server_order order, std::int64_t token, requester by, std::optional<idempotency_claim> claim, instant now) {
   const auto body = [&](transaction& tx) -> asio::awaitable<result<created>> {
-    const auto inserted = co_await tx.run(
-      insert_server, order.user, order.plan, order.region, order.hostname, order.os_template, order.ssh_keys,
-      order.ipv6, to_json(order.labels), order.external_reference, now, token, by.name, by.request_id);
+    const auto of_claim = [&](std::string idempotency_claim::*member) {
+      return claim ? std::optional{(*claim).*member} : std::nullopt;
+    };
+    const auto inserted =
+      co_await tx.run(insert_server, order.user, order.plan, order.region, order.hostname, order.os_template,
+                      order.ssh_keys, order.ipv6, to_json(order.labels), order.external_reference, now, token,
+                      by.name, by.request_id, of_claim(&idempotency_claim::caller),
+                      of_claim(&idempotency_claim::key), of_claim(&idempotency_claim::method),
+                      of_claim(&idempotency_claim::path), of_claim(&idempotency_claim::body_hash));
     if (!inserted)
       co_return inserted.error();
-    const created made{inserted->front().get<server_id>("server_id"), inserted->front().get<action_id>("id")};
-    if (claim) {
-      const auto bound = co_await bind_key(tx, *claim, made.action, now);
-      if (!bound)
-        co_return bound.error();
-    }
-    co_return made;
+    co_return created{inserted->front().get<server_id>("server_id"), inserted->front().get<action_id>("id")};
   };
   co_return co_await db_.transact(body);
 }
@@ -284,6 +291,20 @@ server_store::events(server_id id, event_id after, int limit) {
                       r.get<std::string>("detail")});
   }
   co_return events;
+}
+
+asio::awaitable<result<server_store::standing>> server_store::find_standing(action_id id) {
+  using namespace asio::experimental::awaitable_operators;
+  const std::optional<user_id> anybody;
+  const auto [about_action, about_server] =
+    co_await (db_.run(find_one_action, id, anybody) && db_.run(find_server_of_action, id));
+  if (!about_action)
+    co_return about_action.error();
+  if (!about_server)
+    co_return about_server.error();
+  if (about_action->empty() || about_server->empty())
+    co_return error{errc::not_found, "no such action"};
+  co_return standing{to_server(about_server->front()), to_action(about_action->front())};
 }
 
 asio::awaitable<result<action>> server_store::find_action(action_id id, std::optional<user_id> owner) {

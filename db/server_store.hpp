@@ -80,6 +80,14 @@ public:
 
   /// errc::not_found when there is none, or its server is not `owner`'s.
   asio::awaitable<result<action>> find_action(action_id id, std::optional<user_id> owner);
+
+  /// An action's rows as they are now.
+  struct standing {
+    skyengine::server server;
+    skyengine::action action;
+  };
+  /// errc::not_found.
+  asio::awaitable<result<standing>> find_standing(action_id id);
   /// Newest first, those before `before` (nullopt: from the newest), at most `limit`.
   asio::awaitable<result<std::vector<action>>>
   actions_of(server_id id, std::optional<action_id> before, int limit);

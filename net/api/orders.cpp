@@ -2,6 +2,8 @@
 
 #include "net/virtfusion/calls.hpp"
 
+#include <boost/asio/experimental/awaitable_operators.hpp>
+
 #include <algorithm>
 
 namespace skyengine::net::api {
@@ -18,6 +20,16 @@ bool is_broken(const result<T>& found) {
   return !found && found.error().code != errc::not_found;
 }
 
+/// errc::not_found also where nothing was named.
+template <class T, class Id>
+asio::awaitable<result<T>> find_if_named(db::catalogue_store& store,
+                                         asio::awaitable<result<T>> (db::catalogue_store::*find)(Id),
+                                         std::optional<Id> id) {
+  if (!id)
+    co_return error{errc::not_found, "not named"};
+  co_return co_await (store.*find)(*id);
+}
+
 struct catalogue_entries {
   std::optional<skyengine::plan> plan;
   std::optional<skyengine::region> region;
@@ -26,9 +38,14 @@ struct catalogue_entries {
 
 asio::awaitable<result<catalogue_entries>>
 look_up(edge_state& edge, const order_draft& draft, std::optional<user_id> user, field_faults& faults) {
+  using namespace asio::experimental::awaitable_operators;
   catalogue_entries entries;
+  auto [plan, region, known_user] =
+    co_await (find_if_named(edge.catalogue, &db::catalogue_store::find_plan, draft.plan) &&
+              find_if_named(edge.catalogue, &db::catalogue_store::find_region, draft.region) &&
+              find_if_named(edge.catalogue, &db::catalogue_store::find_user, user));
   if (draft.plan) {
-    auto found = co_await edge.catalogue.find_plan(*draft.plan);
+    auto& found = plan;
     if (is_broken(found))
       co_return found.error();
     if (!found)
@@ -39,7 +56,7 @@ look_up(edge_state& edge, const order_draft& draft, std::optional<user_id> user,
       entries.plan = std::move(*found);
   }
   if (draft.region) {
-    auto found = co_await edge.catalogue.find_region(*draft.region);
+    auto& found = region;
     if (is_broken(found))
       co_return found.error();
     if (!found)
@@ -50,7 +67,7 @@ look_up(edge_state& edge, const order_draft& draft, std::optional<user_id> user,
       entries.region = std::move(*found);
   }
   if (user) {
-    auto found = co_await edge.catalogue.find_user(*user);
+    auto& found = known_user;
     if (is_broken(found))
       co_return found.error();
     if (!found)

@@ -22,21 +22,7 @@ error no_such_server() {
   return {errc::not_found, "no such server"};
 }
 
-/// A create's rows as they are now.
-struct standing {
-  skyengine::server server;
-  skyengine::action action;
-};
-
-asio::awaitable<result<standing>> read_standing(edge_state& edge, action_id id) {
-  const auto action = co_await edge.servers.find_action(id, std::nullopt);
-  if (!action)
-    co_return action.error();
-  const auto server = co_await edge.servers.find(action->server, std::nullopt);
-  if (!server)
-    co_return server.error();
-  co_return standing{*server, *action};
-}
+using standing = db::server_store::standing;
 
 /// `is_decided`: VirtFusion has taken the build, which its row may not have yet.
 unsigned status_of(const standing& now, bool is_decided, record_form form) {
@@ -70,7 +56,7 @@ asio::awaitable<result<http::response>> answer_stored(edge_state& edge,
                                                       std::optional<idempotency_claim> claim,
                                                       record_form form,
                                                       bool is_replay) {
-  const auto now = co_await read_standing(edge, outcome.action);
+  const auto now = co_await edge.servers.find_standing(outcome.action);
   if (!now)
     co_return now.error();
   auto status = status_of(*now, outcome.is_decided, form);
