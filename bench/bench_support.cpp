@@ -33,13 +33,25 @@ constexpr std::size_t smoke_requests = 2'000;
 
 [[noreturn]] void explain(const char* program) {
   std::fprintf(stderr, "usage: %s [--smoke] [--rounds N], with N from 1 to %d\n", program, most_rounds);
-  std::exit(2);
+  std::_Exit(2);
 }
 
 std::string number(double value, int digits) {
   std::array<char, 64> text{};
   std::snprintf(text.data(), text.size(), "%.*f", digits, value);
   return text.data();
+}
+
+/// What a shell's command says; empty when it cannot be run.
+std::string output_of(const std::string& command) {
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> output{popen(command.c_str(), "r"), pclose};
+  if (!output)
+    return {};
+  std::string text;
+  std::array<char, 1024> piece{};
+  while (const auto size = std::fread(piece.data(), 1, piece.size(), output.get()))
+    text.append(piece.data(), size);
+  return text;
 }
 
 std::string request_text(const http_load& load) {
@@ -185,22 +197,16 @@ void summary::print() {
 }
 
 bool has_wrk() {
-  static const bool is_there = std::system("command -v wrk > /dev/null 2>&1") == 0;
+  static const bool is_there = !output_of("command -v wrk 2>/dev/null").empty();
   return is_there;
 }
 
 std::optional<double> drive_with_wrk(const http_load& load, int seconds) {
   auto command = "wrk -t1 -c" + std::to_string(load.connections) + " -d" + std::to_string(seconds) + "s";
   for (const auto& [name, value] : load.headers)
-    command += " -H '" + name + ": " + value + "'";
-  command += " http://127.0.0.1:" + std::to_string(load.to.port()) + load.target + " 2>/dev/null";
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> output{popen(command.c_str(), "r"), pclose};
-  if (!output)
-    return std::nullopt;
-  std::string text;
-  std::array<char, 1024> piece{};
-  while (const auto size = std::fread(piece.data(), 1, piece.size(), output.get()))
-    text.append(piece.data(), size);
+    command.append(" -H '").append(name).append(": ").append(value).append("'");
+  command.append(" http://127.0.0.1:").append(std::to_string(load.to.port())).append(load.target);
+  const auto text = output_of(command + " 2>/dev/null");
   constexpr std::string_view label = "Requests/sec:";
   const auto at = text.find(label);
   if (at == std::string::npos || text.find("Non-2xx") != std::string::npos ||

@@ -215,7 +215,7 @@ std::string make_server(const torture::world& world, const test::engine_process&
                 {{"Idempotency-Key", "the-server-to-read"}});
   if (made.status != 201)
     throw std::runtime_error{"no server was made: " + std::to_string(made.status) + ' ' + made.body};
-  const auto id = std::to_string(made.json().at("id").as_int64());
+  auto id = std::to_string(made.json().at("id").as_int64());
   const auto is_active = [&] {
     return engine.call("GET", "/v1/servers/" + id, world.key()).json().at("state") == "active";
   };
