@@ -64,6 +64,13 @@ private:
   std::optional<int> ended_;
 };
 
+/// False in a sanitizer's build, which keeps what was freed: there a growth of memory says nothing.
+#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+inline constexpr bool memory_counts = false;
+#else
+inline constexpr bool memory_counts = true;
+#endif
+
 /// A field of `/proc/PID/status` in KiB, as `VmRSS` and `VmHWM`; 0 when there is none.
 long memory_kib(pid_t pid, const std::string& field);
 /// How many files a process has open.

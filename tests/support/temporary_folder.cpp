@@ -3,13 +3,12 @@
 #include "tests/support/process.hpp"
 
 #include <fcntl.h>
-#include <sys/syscall.h>
+#include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
-#include <csignal>
 #include <cstdlib>
 #include <stdexcept>
 #include <string>
@@ -21,24 +20,43 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// The keeper's life: waits until the process it was forked from is gone, then removes what is left.
-[[noreturn]] void keep(int lifeline, const std::string& folder) {
-  setsid();
-  dup2(lifeline, 3);
-  syscall(SYS_close_range, 4U, ~0U, 0U);
-  // Whoever reads our creator's output must not wait for us.
-  const auto nothing = open("/dev/null", O_RDWR);
-  for (const auto standard : {0, 1, 2})
-    dup2(nothing, standard);
-  for (const auto signal : {SIGINT, SIGTERM, SIGHUP, SIGPIPE})
-    std::signal(signal, SIG_IGN);
-  char never = 0;
-  while (read(3, &never, 1) < 0 && errno == EINTR) {
-  }
-  kill_all_in(folder);
-  std::error_code ignored;
-  fs::remove_all(folder, ignored);
-  _exit(0);
+/// Ends in order when it is told a line. When its input ends without one, the test was killed: then it ends
+/// every process that works below the folder, as a PostgreSQL's do, and removes the folder.
+constexpr auto keeper_script = R"sh(
+  cd /
+  read -r line && exit
+  for each in /proc/[0-9]*; do
+    case "$(readlink "$each/cwd" 2>/dev/null)/" in
+    "$1"/*) kill -9 "${each#/proc/}" ;;
+    esac
+  done
+  rm -rf "$1")sh";
+
+/// Spawned, not forked: other threads may hold whatever lock there is, an allocator's too.
+pid_t start_keeper(int lifeline, std::string folder) {
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_adddup2(&actions, lifeline, STDIN_FILENO);
+  // Whoever reads our output must not wait for the keeper.
+  posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+  posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+  posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID);
+  std::string shell = "/bin/sh";
+  std::string option = "-c";
+  std::string script = keeper_script;
+  std::string name = "keeper";
+  const std::array<char*, 6> words{shell.data(), option.data(), script.data(),
+                                   name.data(),  folder.data(), nullptr};
+  pid_t keeper = -1;
+  const auto failed = posix_spawn(&keeper, shell.c_str(), &actions, &attributes, words.data(), environ);
+  posix_spawnattr_destroy(&attributes);
+  posix_spawn_file_actions_destroy(&actions);
+  if (failed != 0)
+    throw std::system_error{failed, std::generic_category(), "no keeper of a temporary folder"};
+  return keeper;
 }
 
 } // namespace
@@ -53,16 +71,18 @@ temporary_folder::temporary_folder() {
   std::array<int, 2> ends{};
   if (pipe2(ends.data(), O_CLOEXEC) != 0)
     throw std::runtime_error("no pipe");
-  keeper_ = fork();
-  if (keeper_ == 0) {
-    close(ends[1]);
-    keep(ends[0], path_.string());
-  }
-  close(ends[0]);
   lifeline_ = ends[1];
+  keeper_ = start_keeper(ends[0], path_.string());
+  close(ends[0]);
 }
 
 temporary_folder::~temporary_folder() {
+  kill_all_in(path_);
+  // What was just killed may still have made a file.
+  std::error_code failed;
+  for (int tries = 0; fs::remove_all(path_, failed), failed && tries < 100; ++tries) {
+  }
+  static_cast<void>(write(lifeline_, "\n", 1));
   close(lifeline_);
   while (waitpid(keeper_, nullptr, 0) < 0 && errno == EINTR) {
   }
