@@ -345,6 +345,20 @@ int refuse(const std::string& why) {
   return 1;
 }
 
+/// Nothing of the demo may reach what an operator has set for `serve`: its database, its VirtFusion, its
+/// name.
+config::settings without_what_is_real(config::settings given) {
+  given.database.url.clear();
+  given.virtfusion.api_url.clear();
+  given.virtfusion.api_token.clear();
+  given.virtfusion.ca_file.clear();
+  // The story speaks plain HTTP.
+  given.http.tls_cert.clear();
+  given.http.tls_key.clear();
+  given.node.name.clear();
+  return given;
+}
+
 void show_how_to_go_on(const engine& node, const std::string& key) {
   const auto url = "http://127.0.0.1:" + std::to_string(node.endpoint().port());
   std::printf("\nThe engine stays up; Ctrl-C ends it.\n\n"
@@ -362,7 +376,7 @@ void show_how_to_go_on(const engine& node, const std::string& key) {
 } // namespace
 
 int demo(const context& given, const demo_options& options) {
-  auto settings = given.settings;
+  auto settings = without_what_is_real(given.settings);
   std::error_code failed;
   std::filesystem::create_directories(given.data_dir, failed);
   if (failed)
@@ -388,7 +402,7 @@ int demo(const context& given, const demo_options& options) {
     settings.http.listen.port = 0;
 
   std::puts("skyengine demo");
-  auto started = engine::start(settings, given.data_dir);
+  auto started = engine::start(settings, given.data_dir, db::panel_kind::demo);
   if (!started)
     return refuse(started.error().detail);
   auto& node = **started;

@@ -82,8 +82,8 @@ actors::gateway_options gateway_options(const config::virtfusion_settings& virtf
 
 } // namespace
 
-result<std::unique_ptr<engine>> engine::start(const config::settings& settings,
-                                              const std::filesystem::path& data_dir) {
+result<std::unique_ptr<engine>>
+engine::start(const config::settings& settings, const std::filesystem::path& data_dir, db::panel_kind panel) {
   std::unique_ptr<engine> one{new engine};
   one->settings_ = settings;
   auto locked = lock_data_folder(data_dir);
@@ -94,6 +94,13 @@ result<std::unique_ptr<engine>> engine::start(const config::settings& settings,
   if (!session)
     return session.error();
   one->session_ = std::move(*session);
+  const auto claimed = run_to_end(one->loop(), db::claim_panel(one->session_->database(), panel));
+  if (!claimed && claimed.error().code == errc::conflict)
+    return error{errc::conflict, claimed.error().detail + ": use another " +
+                                   (settings.database.url.empty() ? "--data-dir than " + data_dir.string()
+                                                                  : "database.url (DATABASE_URL)")};
+  if (!claimed)
+    return claimed.error();
   const auto composed = one->compose(settings);
   if (!composed)
     return composed.error();

@@ -7,6 +7,7 @@
 #include "commands/database_session.hpp"
 #include "config/settings.hpp"
 #include "db/node_store.hpp"
+#include "db/panel_store.hpp"
 #include "db/saga_store.hpp"
 #include "db/server_store.hpp"
 #include "db/session_lock.hpp"
@@ -29,10 +30,10 @@ namespace skyengine::commands {
 /// runs it.
 class engine {
 public:
-  /// Binds the port, opens the database, takes the node's name and lease, starts the actors. Everything that
-  /// fails is one sentence.
-  static result<std::unique_ptr<engine>> start(const config::settings& settings,
-                                               const std::filesystem::path& data_dir);
+  /// Binds the port, opens the database, takes the node's name and lease, starts the actors. A database that
+  /// was begun with the other kind of panel is left alone. Everything that fails is one sentence.
+  static result<std::unique_ptr<engine>>
+  start(const config::settings& settings, const std::filesystem::path& data_dir, db::panel_kind panel);
 
   ~engine();
   engine(const engine&) = delete;
