@@ -121,22 +121,28 @@ answer delete_api_key(edge_state& edge, const call& c) {
   const auto claim = read_claim(c);
   if (!claim)
     co_return claim.error();
-  const auto earlier = co_await find_earlier(edge, *claim);
+  auto earlier = co_await find_earlier(edge, *claim);
   if (!earlier)
     co_return earlier.error();
   const auto id = parse_id(c.parameters[0]);
   if (!id)
     co_return error{errc::not_found, "no such API key"};
+  if (!*earlier) {
+    const auto revoked =
+      co_await edge.api_keys.revoke({*id}, c.key->caller(), *claim, edge.services.business.now());
+    // Somebody else was first with this key: a repeat, or another request.
+    if (!revoked && is_key_taken(revoked.error()))
+      earlier = co_await find_earlier(edge, *claim);
+    if (!earlier)
+      co_return earlier.error();
+    if (!revoked && !*earlier)
+      co_return revoked.error();
+  }
   if (*earlier) {
     auto answer = revoked_answer();
     mark_replayed(answer);
     co_return answer;
   }
-  const auto revoked =
-    co_await edge.api_keys.revoke({*id}, c.key->caller(), *claim, edge.services.business.now());
-  // A repeat that was quicker has done it.
-  if (!revoked && !is_key_taken(revoked.error()))
-    co_return revoked.error();
   // Its own node need not wait for the database to tell it.
   edge.keys.forget({*id});
   if (const auto kept = co_await keep_status(edge, *claim, http::status::no_content); !kept)

@@ -117,6 +117,27 @@ TEST_F(ApiLevers, TwoAtOnceWithOneKeyPullALeverOnce) {
   EXPECT_EQ(test::run_sql(database.url(), "SELECT count(*) FROM audit_log WHERE action = 'retried'"), "1");
 }
 
+TEST_F(ApiLevers, TwoAtOnceWithOneKeyRevokeTheKeyThatTheyAnswerFor) {
+  std::vector<std::int64_t> ids;
+  std::vector<test::raw_connection> connections;
+  for (int i = 0; i < 2; ++i)
+    ids.push_back(
+      engine.call("POST", "/v1/api-keys", R"({"operator":true,"name":"x"})").at("/id").as_int64());
+  for (const auto id : ids)
+    connections.push_back(engine.begin(engine.operator_key, "DELETE", "/v1/api-keys/" + std::to_string(id),
+                                       {}, {{"Idempotency-Key", "once"}}));
+  auto refused = 0;
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    auto answered = connections[i].answer();
+    ASSERT_TRUE(answered);
+    refused += answered->status == 409 ? 1 : 0;
+    EXPECT_EQ(test::run_sql(database.url(), "SELECT revoked_at IS NOT NULL FROM api_keys WHERE id = " +
+                                              std::to_string(ids[i])),
+              answered->status == 204 ? "t" : "f");
+  }
+  EXPECT_EQ(refused, 1);
+}
+
 // -- abandon: creates -----------------------------------------------------------------
 
 TEST_F(ApiLevers, AnAbandonedCreateThatMadeNothingHasFailed) {
