@@ -11,6 +11,7 @@
 #include <boost/asio/signal_set.hpp>
 #include <boost/json.hpp>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -315,8 +316,12 @@ private:
 asio::awaitable<result<std::string>> ensure_key(engine& node, std::filesystem::path file) {
   db::api_key_store keys{node.session().database()};
   std::string known;
-  if (std::ifstream stored{file}; stored)
+  if (std::ifstream stored{file}; stored) {
+    // Whoever made it, or copied the folder: nobody else reads it from here on.
+    if (::chmod(file.c_str(), 0600) != 0)
+      co_return error{errc::internal, "cannot make " + file.string() + " private"};
     std::getline(stored, known);
+  }
   if (!known.empty()) {
     const auto found = co_await keys.find_by_hash(net::api::sha256_hex(known));
     if (!found)

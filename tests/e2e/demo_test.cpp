@@ -30,11 +30,16 @@ TEST_F(Demo, LeavesTheOperatorsDatabaseAlone) {
                                  "VALUES (1, 'Ada', 'ada@example.org', now(), now())");
   auto how = options();
   how.database_url = operators.url();
+  const auto key = folder_.path() / "demo.key";
+  std::ofstream{key} << "not a key\n";
+  std::filesystem::permissions(key, std::filesystem::perms{0644});
   test::engine_process demo{panel_, how};
   const auto told = demo.run({"demo", "--once"});
   EXPECT_EQ(told.code, 0) << told.output;
   EXPECT_EQ(test::run_sql(operators.url(), "SELECT string_agg(name, ',') FROM users"), "Ada");
   EXPECT_EQ(test::run_sql(operators.url(), "SELECT count(*) FROM nodes"), "0");
+
+  EXPECT_EQ(std::filesystem::status(key).permissions(), std::filesystem::perms{0600});
 
   // And what the demo left is not taken over against another panel.
   test::engine_process serve{panel_, options()};
