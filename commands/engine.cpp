@@ -291,6 +291,8 @@ int engine::run() {
 }
 
 engine::~engine() {
+  // It may still be starting the private PostgreSQL again, which the session owns.
+  helper_.join();
   if (supervisor_) {
     caf::anon_send_exit(supervisor_, caf::exit_reason::user_shutdown);
     caf::anon_send_exit(provisioner_, caf::exit_reason::user_shutdown);
