@@ -19,6 +19,7 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/thread_pool.hpp>
 
+#include <exception>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -61,6 +62,8 @@ private:
   boost::asio::awaitable<void> watch_database();
   boost::asio::awaitable<void> drain();
   void fail(std::string why);
+  /// What the end of a coroutine is told to without which this node is none: an exception ends the node.
+  std::function<void(std::exception_ptr)> needed(std::string what);
 
   config::settings settings_;
   int data_lock_ = -1;
