@@ -117,6 +117,22 @@ TEST_F(ApiLevers, TwoAtOnceWithOneKeyPullALeverOnce) {
   EXPECT_EQ(test::run_sql(database.url(), "SELECT count(*) FROM audit_log WHERE action = 'retried'"), "1");
 }
 
+TEST_F(ApiLevers, WhoJoinsACreateOfAnotherNodeTakesNoRoomFromANewOne) {
+  test::rig_options narrow{.node = "node-2"};
+  narrow.provisioner.max_open = 1;
+  test::engine other{database, panel, {.patience = 5s}, narrow};
+  const auto stuck = make_stuck_create(engine, "stuck");
+  ASSERT_EQ(stuck.status, 202u);
+  test::run_sql(database.url(), "UPDATE idempotency_keys SET first_status = NULL");
+  auto joined = other.begin(other.operator_key, "POST", "/v1/servers", small, {{"Idempotency-Key", "stuck"}});
+  // Meanwhile it comes to the provisioner.
+  ASSERT_EQ(other.call("GET", "/v1/servers").status, 200u);
+  EXPECT_EQ(other.call("POST", "/v1/servers", R"({"planId":"small","region":"north","userId":2})").status,
+            201u);
+  EXPECT_EQ(engine.call("POST", action_path(stuck) + "/abandon").status, 202u);
+  ASSERT_TRUE(joined.answer());
+}
+
 TEST_F(ApiLevers, TwoAtOnceWithOneKeyRevokeTheKeyThatTheyAnswerFor) {
   std::vector<std::int64_t> ids;
   std::vector<test::raw_connection> connections;
