@@ -121,7 +121,9 @@ int main(int argc, char** argv) {
   whose->add_option("--user", given.key_user, "A user's key")->type_name("ID");
   whose->require_option(1);
   create
-    ->add_option("--scopes", given.key_scopes, "What it may do; an operator's key without scopes: everything")
+    ->add_option(
+      "--scopes", given.key_scopes,
+      "What it may do; without: an operator's everything, a user's servers:read,servers:write,billing:read")
     ->delimiter(',');
   create->add_option("--name", given.key_name, "What it is for");
 

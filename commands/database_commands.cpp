@@ -16,6 +16,13 @@ int refuse(const error& why) {
   return 1;
 }
 
+std::string all_scopes() {
+  std::string all;
+  for (const auto scope : known_scopes)
+    all.append(all.empty() ? " " : ", ").append(scope);
+  return all;
+}
+
 } // namespace
 
 int migrate(const context& given) {
@@ -45,11 +52,14 @@ int audit(const context& given) {
 
 int create_api_key(const context& given,
                    std::optional<std::int64_t> user,
-                   const std::vector<std::string>& scopes,
+                   std::vector<std::string> scopes,
                    const std::string& name) {
+  if (user && scopes.empty())
+    scopes = {"servers:read", "servers:write", "billing:read"};
   for (const auto& scope : scopes)
     if (std::find(known_scopes.begin(), known_scopes.end(), scope) == known_scopes.end()) {
-      std::fprintf(stderr, "skyengine: unknown scope \"%s\"\n", scope.c_str());
+      std::fprintf(stderr, "skyengine: unknown scope \"%s\": there are%s\n", scope.c_str(),
+                   all_scopes().c_str());
       return 2;
     }
   const auto session = database_session::open(given.settings, given.data_dir);
@@ -62,8 +72,7 @@ int create_api_key(const context& given,
     run_to_end((*session)->loop(), keys.insert(net::api::sha256_hex(secret.reveal()), name, owner, scopes,
                                                "command line", std::nullopt, (*session)->business().now()));
   if (!stored && stored.error().code == errc::conflict) {
-    std::fprintf(stderr,
-                 "skyengine: there is no user %lld: make it with PUT /v1/users/%lld or `catalogue apply`\n",
+    std::fprintf(stderr, "skyengine: there is no user %lld: make it with PUT /v1/users/%lld\n",
                  static_cast<long long>(*user), static_cast<long long>(*user));
     return 1;
   }

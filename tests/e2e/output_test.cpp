@@ -105,6 +105,8 @@ TEST_F(Secrets, StandInNoOutput) {
   auto& engine = on_.engine();
   const auto user_key = engine.run({"apikey", "create", "--user", "1"});
   ASSERT_EQ(user_key.code, 0);
+  EXPECT_EQ(engine.call("GET", "/v1/servers", user_key.output.substr(0, user_key.output.find('\n'))).status,
+            200U);
   auto secrets = on_.secrets();
   secrets.push_back(user_key.output.substr(0, user_key.output.find('\n')));
 

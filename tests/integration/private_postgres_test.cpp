@@ -249,5 +249,22 @@ TEST_F(PrivatePostgres, ForRootAFolderThatItsAccountCannotReachMakesItLieElsewhe
   fs::remove_all(where);
 }
 
+TEST_F(PrivatePostgres, RootUsesTheAccountWhoseFolderItIsAndLeavesItTheFolder) {
+  if (geteuid() != 0)
+    GTEST_SKIP() << "only root runs it under another account";
+  constexpr uid_t nobody = 65534;
+  fs::create_directories(folder.path() / "data");
+  const auto mine = folder.path() / "data" / "postgres";
+  fs::create_directory(mine);
+  ASSERT_EQ(chown(mine.parent_path().c_str(), nobody, nobody), 0);
+  ASSERT_EQ(chown(mine.c_str(), nobody, nobody), 0);
+  started(options()).leave();
+  struct stat state {};
+  for (const auto& entry : fs::recursive_directory_iterator{mine}) {
+    ASSERT_EQ(lstat(entry.path().c_str(), &state), 0);
+    EXPECT_EQ(state.st_uid, nobody) << entry.path();
+  }
+}
+
 } // namespace
 } // namespace skyengine::db
