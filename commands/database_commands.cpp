@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 
 namespace skyengine::commands {
 
@@ -34,6 +35,10 @@ int migrate(const context& given) {
 }
 
 int audit(const context& given) {
+  // A new database would hold whatever is asked of it, and a wrong folder look well.
+  if (given.settings.database.url.empty() && !std::filesystem::exists(given.data_dir / "postgres"))
+    return refuse(
+      {errc::not_found, "there is no database in " + given.data_dir.string() + ": is --data-dir right?"});
   const auto session = database_session::open(given.settings, given.data_dir);
   if (!session)
     return refuse(session.error());
