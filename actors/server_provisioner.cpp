@@ -212,13 +212,14 @@ struct server_provisioner_state {
     if (is_late(wanted.deadline))
       return drop();
     runtime::crash_point("create.in_provisioner");
-    if (tickets.size() + running_creates() >= options.max_open)
+    if (storing_creates + running_creates() >= options.max_open)
       return refuse({errc::overloaded, "too many servers are being created", {}, 1s});
     auto promise = self->make_response_promise<create_outcome>();
     const auto number = next_number++;
     tickets.emplace(number, ticket{open_promise{promise}, wanted.answer_by});
-    const auto ahead = static_cast<std::int64_t>(tickets.size()) * calls_per_create +
+    const auto ahead = static_cast<std::int64_t>(storing_creates) * calls_per_create +
                        static_cast<std::int64_t>(undecided_creates());
+    ++storing_creates;
     spawn_task(admit_and_store(*servers, *services, wanted, ahead, options.max_wait),
                [number](result<db::server_store::created> outcome) {
                  return create_stored{number, std::move(outcome)};
@@ -240,6 +241,7 @@ struct server_provisioner_state {
 
   void on_create_stored(const create_stored& stored) {
     auto given = take_ticket(stored.ticket);
+    --storing_creates;
     if (!stored.outcome) {
       ++(stored.outcome.error().code == errc::deadline_exceeded ? figures.deadline_dropped : figures.refused);
       given.promise.fail(stored.outcome.error());
@@ -522,6 +524,8 @@ struct server_provisioner_state {
 
   std::map<action_id, running_saga> running;
   std::map<std::uint64_t, ticket> tickets;
+  /// Tickets of creates on their way into the database.
+  std::size_t storing_creates = 0;
   std::uint64_t next_number = 1;
   std::shared_ptr<saga_control> looker;
   std::vector<open_promise> waiting_for_end;

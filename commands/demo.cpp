@@ -11,6 +11,7 @@
 #include <boost/asio/signal_set.hpp>
 #include <boost/json.hpp>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -315,8 +316,12 @@ private:
 asio::awaitable<result<std::string>> ensure_key(engine& node, std::filesystem::path file) {
   db::api_key_store keys{node.session().database()};
   std::string known;
-  if (std::ifstream stored{file}; stored)
+  if (std::ifstream stored{file}; stored) {
+    // Whoever made it, or copied the folder: nobody else reads it from here on.
+    if (::chmod(file.c_str(), 0600) != 0)
+      co_return error{errc::internal, "cannot make " + file.string() + " private"};
     std::getline(stored, known);
+  }
   if (!known.empty()) {
     const auto found = co_await keys.find_by_hash(net::api::sha256_hex(known));
     if (!found)
@@ -345,6 +350,20 @@ int refuse(const std::string& why) {
   return 1;
 }
 
+/// Nothing of the demo may reach what an operator has set for `serve`: its database, its VirtFusion, its
+/// name.
+config::settings without_what_is_real(config::settings given) {
+  given.database.url.clear();
+  given.virtfusion.api_url.clear();
+  given.virtfusion.api_token.clear();
+  given.virtfusion.ca_file.clear();
+  // The story speaks plain HTTP.
+  given.http.tls_cert.clear();
+  given.http.tls_key.clear();
+  given.node.name.clear();
+  return given;
+}
+
 void show_how_to_go_on(const engine& node, const std::string& key) {
   const auto url = "http://127.0.0.1:" + std::to_string(node.endpoint().port());
   std::printf("\nThe engine stays up; Ctrl-C ends it.\n\n"
@@ -362,7 +381,7 @@ void show_how_to_go_on(const engine& node, const std::string& key) {
 } // namespace
 
 int demo(const context& given, const demo_options& options) {
-  auto settings = given.settings;
+  auto settings = without_what_is_real(given.settings);
   std::error_code failed;
   std::filesystem::create_directories(given.data_dir, failed);
   if (failed)
@@ -388,7 +407,7 @@ int demo(const context& given, const demo_options& options) {
     settings.http.listen.port = 0;
 
   std::puts("skyengine demo");
-  auto started = engine::start(settings, given.data_dir);
+  auto started = engine::start(settings, given.data_dir, db::panel_kind::demo);
   if (!started)
     return refuse(started.error().detail);
   auto& node = **started;

@@ -1,11 +1,11 @@
 #include "commands/engine.hpp"
 
+#include "actors/runtime/coroutines.hpp"
 #include "actors/virtfusion_gateway.hpp"
 #include "domain/log.hpp"
 #include "net/virtfusion/calls.hpp"
 
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/ip/host_name.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -82,8 +82,8 @@ actors::gateway_options gateway_options(const config::virtfusion_settings& virtf
 
 } // namespace
 
-result<std::unique_ptr<engine>> engine::start(const config::settings& settings,
-                                              const std::filesystem::path& data_dir) {
+result<std::unique_ptr<engine>>
+engine::start(const config::settings& settings, const std::filesystem::path& data_dir, db::panel_kind panel) {
   std::unique_ptr<engine> one{new engine};
   one->settings_ = settings;
   auto locked = lock_data_folder(data_dir);
@@ -94,6 +94,13 @@ result<std::unique_ptr<engine>> engine::start(const config::settings& settings,
   if (!session)
     return session.error();
   one->session_ = std::move(*session);
+  const auto claimed = run_to_end(one->loop(), db::claim_panel(one->session_->database(), panel));
+  if (!claimed && claimed.error().code == errc::conflict)
+    return error{errc::conflict, claimed.error().detail + ": use another " +
+                                   (settings.database.url.empty() ? "--data-dir than " + data_dir.string()
+                                                                  : "database.url (DATABASE_URL)")};
+  if (!claimed)
+    return claimed.error();
   const auto composed = one->compose(settings);
   if (!composed)
     return composed.error();
@@ -185,16 +192,16 @@ result<> engine::compose(const config::settings& settings) {
     loop(),
     lease_->keep([this]() -> asio::awaitable<void> { co_await drain(); },
                  [this](std::int64_t) { caf::anon_send(provisioner_, actors::lease_acquired{}); }),
-    asio::detached);
-  asio::co_spawn(loop(), become_ready(), asio::detached);
-  asio::co_spawn(loop(), watch_database(), asio::detached);
+    needed("the lease"));
+  asio::co_spawn(loop(), become_ready(), needed("the start"));
+  asio::co_spawn(loop(), watch_database(), needed("the watch over the database"));
   return {};
 }
 
 asio::awaitable<result<>> engine::take_name_and_lease() {
   name_lock_ = std::make_unique<db::session_lock>(
     loop().get_executor(), session_->options(), "skyengine node " + settings_.node.name,
-    [this] { asio::co_spawn(loop(), keep_name(), asio::detached); });
+    [this] { asio::co_spawn(loop(), keep_name(), needed("the node's name")); });
   const auto named = co_await name_lock_->acquire(name_patience);
   if (!named && named.error().code == errc::conflict)
     co_return error{errc::conflict, "another engine runs under the name " + settings_.node.name +
@@ -267,7 +274,19 @@ asio::awaitable<void> engine::wind_down() {
 
 void engine::stop() {
   if (!std::exchange(is_stopping_, true))
-    asio::co_spawn(loop(), wind_down(), asio::detached);
+    asio::co_spawn(loop(), wind_down(), [this](std::exception_ptr bug) {
+      if (!bug)
+        return;
+      fail("stopping failed unexpectedly: " + actors::runtime::describe(bug));
+      is_stopped_ = true;
+    });
+}
+
+std::function<void(std::exception_ptr)> engine::needed(std::string what) {
+  return [this, what = std::move(what)](std::exception_ptr bug) {
+    if (bug)
+      fail(what + " failed unexpectedly: " + actors::runtime::describe(bug));
+  };
 }
 
 void engine::fail(std::string why) {
@@ -284,6 +303,8 @@ int engine::run() {
 }
 
 engine::~engine() {
+  // It may still be starting the private PostgreSQL again, which the session owns.
+  helper_.join();
   if (supervisor_) {
     caf::anon_send_exit(supervisor_, caf::exit_reason::user_shutdown);
     caf::anon_send_exit(provisioner_, caf::exit_reason::user_shutdown);

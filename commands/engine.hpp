@@ -7,6 +7,7 @@
 #include "commands/database_session.hpp"
 #include "config/settings.hpp"
 #include "db/node_store.hpp"
+#include "db/panel_store.hpp"
 #include "db/saga_store.hpp"
 #include "db/server_store.hpp"
 #include "db/session_lock.hpp"
@@ -18,6 +19,7 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/thread_pool.hpp>
 
+#include <exception>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -29,10 +31,10 @@ namespace skyengine::commands {
 /// runs it.
 class engine {
 public:
-  /// Binds the port, opens the database, takes the node's name and lease, starts the actors. Everything that
-  /// fails is one sentence.
-  static result<std::unique_ptr<engine>> start(const config::settings& settings,
-                                               const std::filesystem::path& data_dir);
+  /// Binds the port, opens the database, takes the node's name and lease, starts the actors. A database that
+  /// was begun with the other kind of panel is left alone. Everything that fails is one sentence.
+  static result<std::unique_ptr<engine>>
+  start(const config::settings& settings, const std::filesystem::path& data_dir, db::panel_kind panel);
 
   ~engine();
   engine(const engine&) = delete;
@@ -60,6 +62,8 @@ private:
   boost::asio::awaitable<void> watch_database();
   boost::asio::awaitable<void> drain();
   void fail(std::string why);
+  /// What the end of a coroutine is told to without which this node is none: an exception ends the node.
+  std::function<void(std::exception_ptr)> needed(std::string what);
 
   config::settings settings_;
   int data_lock_ = -1;

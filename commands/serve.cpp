@@ -16,7 +16,7 @@ int serve(const context& given) {
                stderr);
     return 1;
   }
-  auto started = engine::start(given.settings, given.data_dir);
+  auto started = engine::start(given.settings, given.data_dir, db::panel_kind::real);
   if (!started) {
     std::fprintf(stderr, "skyengine: %s\n", started.error().detail.c_str());
     return 1;

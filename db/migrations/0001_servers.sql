@@ -9,6 +9,12 @@ CREATE TABLE engine_clock (
   business_origin timestamptz NOT NULL
 );
 
+-- Whether the servers below are in a VirtFusion or in the demo's simulated one: one row, written by the first start.
+CREATE TABLE engine_panel (
+  one     boolean PRIMARY KEY DEFAULT true CHECK (one),
+  is_demo boolean NOT NULL
+);
+
 CREATE TABLE users (
   id                 bigint PRIMARY KEY CHECK (id > 0),
   name               text NOT NULL,

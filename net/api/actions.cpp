@@ -41,7 +41,7 @@ asio::awaitable<result<http::response>> pull(edge_state& edge, const call& c, Re
     // Somebody else was first with this key.
     if (!stored && is_key_taken(stored.error()))
       earlier = co_await find_earlier(edge, *claim);
-    else if (!stored)
+    if (!stored && earlier && !*earlier)
       co_return stored.error();
   }
   if (!earlier)

@@ -30,14 +30,14 @@ http::response created_answer(const api_key& key, const std::string& text) {
 
 /// The key itself is not shown again.
 asio::awaitable<result<http::response>>
-replay_created(edge_state& edge, db::idempotency_binding bound, idempotency_claim claim) {
+replay_created(edge_state& edge, db::idempotency_binding bound, idempotency_claim claim, int own) {
   const auto key = co_await edge.api_keys.find(*bound.api_key);
   if (!key)
     co_return key.error();
   if (const auto kept = co_await keep_status(edge, claim, http::status::created); !kept)
     co_return kept.error();
   auto answer = created_answer(*key, {});
-  if (bound.first_status || has_first_answer(edge, claim))
+  if (bound.first_status || has_first_answer(edge, claim, own))
     mark_replayed(answer);
   co_return answer;
 }
@@ -58,7 +58,7 @@ answer post_api_key(edge_state& edge, const call& c) {
   if (!earlier)
     co_return earlier.error();
   if (*earlier)
-    co_return co_await replay_created(edge, **earlier, **claim);
+    co_return co_await replay_created(edge, **earlier, **claim, 0);
   const auto body = read_body(c.request);
   if (!body)
     co_return body.error();
@@ -78,7 +78,7 @@ answer post_api_key(edge_state& edge, const call& c) {
     if (!first)
       co_return first.error();
     if (*first)
-      co_return co_await replay_created(edge, **first, **claim);
+      co_return co_await replay_created(edge, **first, **claim, 1);
   }
   if (!stored && stored.error().detail == "api_keys_user_id_fkey")
     co_return error{errc::invalid_request,
@@ -121,22 +121,28 @@ answer delete_api_key(edge_state& edge, const call& c) {
   const auto claim = read_claim(c);
   if (!claim)
     co_return claim.error();
-  const auto earlier = co_await find_earlier(edge, *claim);
+  auto earlier = co_await find_earlier(edge, *claim);
   if (!earlier)
     co_return earlier.error();
   const auto id = parse_id(c.parameters[0]);
   if (!id)
     co_return error{errc::not_found, "no such API key"};
+  if (!*earlier) {
+    const auto revoked =
+      co_await edge.api_keys.revoke({*id}, c.key->caller(), *claim, edge.services.business.now());
+    // Somebody else was first with this key: a repeat, or another request.
+    if (!revoked && is_key_taken(revoked.error()))
+      earlier = co_await find_earlier(edge, *claim);
+    if (!earlier)
+      co_return earlier.error();
+    if (!revoked && !*earlier)
+      co_return revoked.error();
+  }
   if (*earlier) {
     auto answer = revoked_answer();
     mark_replayed(answer);
     co_return answer;
   }
-  const auto revoked =
-    co_await edge.api_keys.revoke({*id}, c.key->caller(), *claim, edge.services.business.now());
-  // A repeat that was quicker has done it.
-  if (!revoked && !is_key_taken(revoked.error()))
-    co_return revoked.error();
   // Its own node need not wait for the database to tell it.
   edge.keys.forget({*id});
   if (const auto kept = co_await keep_status(edge, *claim, http::status::no_content); !kept)

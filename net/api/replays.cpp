@@ -17,8 +17,9 @@ first_answer::~first_answer() {
     edge_.first_answers.erase(found);
 }
 
-bool has_first_answer(const edge_state& edge, const idempotency_claim& claim) {
-  return edge.first_answers.contains({claim.caller, claim.key});
+bool has_first_answer(const edge_state& edge, const idempotency_claim& claim, int own) {
+  const auto found = edge.first_answers.find({claim.caller, claim.key});
+  return found != edge.first_answers.end() && found->second > own;
 }
 
 asio::awaitable<result<std::optional<db::idempotency_binding>>>

@@ -17,8 +17,9 @@ private:
   std::optional<std::pair<std::string, std::string>> key_;
 };
 
-/// Whether a request of this node may yet give the first answer to the key.
-bool has_first_answer(const edge_state& edge, const idempotency_claim& claim);
+/// Whether a request of this node may yet give the first answer to the key, besides the `own` that the caller
+/// has of it.
+bool has_first_answer(const edge_state& edge, const idempotency_claim& claim, int own = 0);
 
 /// What the key is bound to already; nullopt without a claim, or when the key is free.
 /// errc::idempotency_mismatch when it was used for another request.

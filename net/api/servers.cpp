@@ -73,11 +73,16 @@ asio::awaitable<result<http::response>> answer_stored(edge_state& edge,
   co_return answer;
 }
 
-/// A repeat: waits with the one who was first, if that is not over.
-asio::awaitable<result<http::response>> replay_create(
-  edge_state& edge, const call& c, db::idempotency_binding bound, idempotency_claim claim, record_form form) {
-  // Where nobody was ever answered and nobody waits to be, this answer is the first.
-  const auto is_replay = bound.first_status || has_first_answer(edge, claim);
+/// A repeat: waits with the one who was first, if that is not over. `own`: how many first answers of this key
+/// are awaited in the very request.
+asio::awaitable<result<http::response>> replay_create(edge_state& edge,
+                                                      const call& c,
+                                                      db::idempotency_binding bound,
+                                                      idempotency_claim claim,
+                                                      record_form form,
+                                                      int own) {
+  // Where nobody was ever answered and nobody else waits to be, this answer is the first.
+  const auto is_replay = bound.first_status || has_first_answer(edge, claim, own);
   actors::create_outcome outcome{*bound.action};
   if (!bound.first_status) {
     const actors::join_create join{*bound.action, edge.services.timers.now() + edge.options.patience,
@@ -113,7 +118,7 @@ asio::awaitable<result<http::response>> create(edge_state& edge, const call& c, 
   if (!earlier)
     co_return earlier.error();
   if (*earlier)
-    co_return co_await replay_create(edge, c, **earlier, **claim, form);
+    co_return co_await replay_create(edge, c, **earlier, **claim, form, 0);
   const auto body = read_body(c.request);
   if (!body)
     co_return body.error();
@@ -136,7 +141,7 @@ asio::awaitable<result<http::response>> create(edge_state& edge, const call& c, 
   if (!stored)
     co_return stored.error();
   if (*stored)
-    co_return co_await replay_create(edge, c, **stored, **claim, form);
+    co_return co_await replay_create(edge, c, **stored, **claim, form, 1);
   co_return explain_refusal(outcome.error());
 }
 
@@ -146,8 +151,8 @@ http::response action_answer(const action& one) {
   return answer;
 }
 
-asio::awaitable<result<http::response>>
-replay_delete(edge_state& edge, const call& c, db::idempotency_binding bound, idempotency_claim claim) {
+asio::awaitable<result<http::response>> replay_delete(
+  edge_state& edge, const call& c, db::idempotency_binding bound, idempotency_claim claim, int own) {
   const auto action = co_await edge.servers.find_action(*bound.action, c.owner());
   if (!action)
     co_return action.error();
@@ -156,7 +161,7 @@ replay_delete(edge_state& edge, const call& c, db::idempotency_binding bound, id
   if (!first)
     co_return first.error();
   auto answer = action_answer(*action);
-  if (bound.first_status || has_first_answer(edge, claim))
+  if (bound.first_status || has_first_answer(edge, claim, own))
     mark_replayed(answer);
   co_return answer;
 }
@@ -205,7 +210,7 @@ answer delete_server(edge_state& edge, const call& c) {
   if (!earlier)
     co_return earlier.error();
   if (*earlier)
-    co_return co_await replay_delete(edge, c, **earlier, **claim);
+    co_return co_await replay_delete(edge, c, **earlier, **claim, 0);
   const auto id = parse_id(c.parameters[0]);
   if (!id)
     co_return no_such_server();
@@ -217,7 +222,7 @@ answer delete_server(edge_state& edge, const call& c) {
     if (!stored)
       co_return stored.error();
     if (*stored)
-      co_return co_await replay_delete(edge, c, **stored, **claim);
+      co_return co_await replay_delete(edge, c, **stored, **claim, 1);
     co_return action.error();
   }
   if (const auto kept = co_await keep_status(edge, *claim, http::status::accepted); !kept)

@@ -118,6 +118,43 @@ TEST_F(ApiLevers, TwoAtOnceWithOneKeyPullALeverOnce) {
   EXPECT_EQ(test::run_sql(database.url(), "SELECT count(*) FROM audit_log WHERE action = 'retried'"), "1");
 }
 
+TEST_F(ApiLevers, WhoJoinsACreateOfAnotherNodeTakesNoRoomFromANewOne) {
+  test::rig_options narrow{.node = "node-2"};
+  narrow.provisioner.max_open = 1;
+  test::engine other{database, panel, {.patience = 5s}, narrow};
+  const auto stuck = make_stuck_create(engine, "stuck");
+  ASSERT_EQ(stuck.status, 202u);
+  test::run_sql(database.url(), "UPDATE idempotency_keys SET first_status = NULL");
+  auto joined = other.begin(other.operator_key, "POST", "/v1/servers", small, {{"Idempotency-Key", "stuck"}});
+  // Meanwhile it comes to the provisioner.
+  ASSERT_EQ(other.call("GET", "/v1/servers").status, 200u);
+  EXPECT_EQ(other.call("POST", "/v1/servers", R"({"planId":"small","region":"north","userId":2})").status,
+            201u);
+  EXPECT_EQ(engine.call("POST", action_path(stuck) + "/abandon").status, 202u);
+  ASSERT_TRUE(joined.answer());
+}
+
+TEST_F(ApiLevers, TwoAtOnceWithOneKeyRevokeTheKeyThatTheyAnswerFor) {
+  std::vector<std::int64_t> ids;
+  std::vector<test::raw_connection> connections;
+  for (int i = 0; i < 2; ++i)
+    ids.push_back(
+      engine.call("POST", "/v1/api-keys", R"({"operator":true,"name":"x"})").at("/id").as_int64());
+  for (const auto id : ids)
+    connections.push_back(engine.begin(engine.operator_key, "DELETE", "/v1/api-keys/" + std::to_string(id),
+                                       {}, {{"Idempotency-Key", "once"}}));
+  auto refused = 0;
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    auto answered = connections[i].answer();
+    ASSERT_TRUE(answered);
+    refused += answered->status == 409 ? 1 : 0;
+    EXPECT_EQ(test::run_sql(database.url(), "SELECT revoked_at IS NOT NULL FROM api_keys WHERE id = " +
+                                              std::to_string(ids[i])),
+              answered->status == 204 ? "t" : "f");
+  }
+  EXPECT_EQ(refused, 1);
+}
+
 // -- abandon: creates -----------------------------------------------------------------
 
 TEST_F(ApiLevers, AnAbandonedCreateThatMadeNothingHasFailed) {

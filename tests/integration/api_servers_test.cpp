@@ -216,6 +216,24 @@ TEST_F(ApiServers, WhereNobodyWasAnsweredARepeatCountsAsTheFirst) {
     "true");
 }
 
+TEST_F(ApiServers, AnAnswerThatIsTheFirstIsNoReplayAlsoWhenItsProvisionerFell) {
+  panel.add_fault({{"operation", "POST /servers"}, {"kind", "delay"}, {"delayMs", 1'000}, {"count", 1}});
+  auto waiting =
+    engine.begin(engine.operator_key, "POST", "/v1/servers", small, {{"Idempotency-Key", "fell"}});
+  ASSERT_TRUE(test::run_until(engine.rig.runtime.loop(), [&] {
+    return panel.requests().at("byOperation").as_object().contains("POST /servers");
+  }));
+  engine.replace_provisioner();
+  auto answered = waiting.answer();
+  ASSERT_TRUE(answered);
+  const test::api_answer answer{std::move(*answered)};
+  EXPECT_LT(answer.status, 300u) << answer.body;
+  EXPECT_EQ(answer.header("Idempotent-Replayed"), "");
+  EXPECT_EQ(
+    engine.call("POST", "/v1/servers", small, {{"Idempotency-Key", "fell"}}).header("Idempotent-Replayed"),
+    "true");
+}
+
 // -- delete --------------------------------------------------------------------------
 
 TEST_F(ApiServers, ADeleteIsAcceptedAndDone) {

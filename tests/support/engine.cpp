@@ -5,6 +5,7 @@
 #include "tests/support/contract.hpp"
 
 #include <boost/json/parse.hpp>
+#include <caf/send.hpp>
 #include <gtest/gtest.h>
 
 #include <stdexcept>
@@ -126,6 +127,15 @@ std::string engine::make_key(std::optional<user_id> user, std::vector<std::strin
   if (!stored)
     throw std::runtime_error(stored.error().detail);
   return text.reveal();
+}
+
+void engine::replace_provisioner() {
+  const auto fallen = rig.provisioner;
+  rig.provisioner = actors::spawn_server_provisioner(rig.runtime.system(), rig.runtime.loop().get_executor(),
+                                                     rig.servers, rig.services, {});
+  edge.set_provisioner(rig.provisioner);
+  caf::anon_send(rig.provisioner, actors::lease_acquired{});
+  caf::anon_send_exit(fallen, caf::exit_reason::kill);
 }
 
 std::int64_t engine::make_server(std::string_view body) {

@@ -55,6 +55,8 @@ public:
                        headers more = {});
   /// A key of its own for `user` (nullopt: the operator's).
   std::string make_key(std::optional<user_id> user, std::vector<std::string> scopes);
+  /// The provisioner falls, and another takes its place.
+  void replace_provisioner();
   /// Creates a server and waits until it is active; its id.
   std::int64_t make_server(std::string_view body = R"({"planId":"small","region":"north","userId":1})");
 
