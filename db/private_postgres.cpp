@@ -21,11 +21,11 @@
 #include <chrono>
 #include <csignal>
 #include <cstdint>
-#include <cstring>
 #include <fstream>
 #include <optional>
 #include <sstream>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -55,7 +55,7 @@ error refused(std::string detail) {
 }
 
 error refused(const std::string& doing, const fs::path& path, int code) {
-  return refused(doing + ' ' + path.string() + " failed: " + std::strerror(code) + '.');
+  return refused(doing + ' ' + path.string() + " failed: " + std::generic_category().message(code) + '.');
 }
 
 /// A file descriptor that is closed with it.
@@ -99,8 +99,10 @@ result<account> find_account(const fs::path& folder) {
     found.is_other = true;
     return found;
   }
-  const auto* const entry = getpwnam(account_for_root);
-  if (entry == nullptr)
+  passwd known{};
+  passwd* entry = nullptr;
+  std::array<char, 16384> texts{};
+  if (getpwnam_r(account_for_root, &known, texts.data(), texts.size(), &entry) != 0 || entry == nullptr)
     return refused(
       "PostgreSQL does not run as root, and there is no account \"postgres\" to run it as: install "
       "PostgreSQL's package, or start this program as another user.");
@@ -145,7 +147,7 @@ public:
   [[noreturn]] void become_it() noexcept {
     sigset_t none;
     sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, nullptr);
+    pthread_sigmask(SIG_SETMASK, &none, nullptr);
     if (chdir("/") == 0)
       execvpe(arguments_.front(), arguments_.data(), environment_.data());
     _exit(127);
@@ -168,12 +170,12 @@ command_outcome run_command(const account& who, const std::vector<std::string>& 
   command prepared{words};
   std::array<int, 2> ends{};
   if (pipe2(ends.data(), O_CLOEXEC) != 0)
-    return {-1, std::strerror(errno)};
+    return {-1, std::generic_category().message(errno)};
   const descriptor output{ends[0]};
   descriptor input{ends[1]};
   const auto child = fork();
   if (child < 0)
-    return {-1, std::strerror(errno)};
+    return {-1, std::generic_category().message(errno)};
   if (child == 0) {
     setsid();
     const auto nothing = open("/dev/null", O_RDONLY);
