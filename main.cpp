@@ -8,6 +8,7 @@
 #include <fcntl.h>
 
 #include <cstdio>
+#include <exception>
 #include <filesystem>
 #include <functional>
 #include <optional>
@@ -72,9 +73,7 @@ int show_settings(const arguments& given, const config::loaded_settings& loaded)
   return 0;
 }
 
-} // namespace
-
-int main(int argc, char** argv) {
+int run(int argc, char** argv) {
   CLI::App app{"The engine behind a VPS hosting panel: creates servers through VirtFusion, exactly once."};
   app.name("skyengine");
   app.set_version_flag("--version", SKYENGINE_VERSION);
@@ -121,7 +120,9 @@ int main(int argc, char** argv) {
   whose->add_option("--user", given.key_user, "A user's key")->type_name("ID");
   whose->require_option(1);
   create
-    ->add_option("--scopes", given.key_scopes, "What it may do; an operator's key without scopes: everything")
+    ->add_option(
+      "--scopes", given.key_scopes,
+      "What it may do; without: an operator's everything, a user's servers:read,servers:write,billing:read")
     ->delimiter(',');
   create->add_option("--name", given.key_name, "What it is for");
 
@@ -138,4 +139,15 @@ int main(int argc, char** argv) {
     return app.exit(e) == 0 ? 0 : bad_command_line;
   }
   return with_settings(given, command);
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const std::exception& failure) {
+    std::fprintf(stderr, "skyengine: %s\n", failure.what());
+    return 1;
+  }
 }

@@ -24,6 +24,8 @@ constexpr auto queue_patience = 10min;
 constexpr auto template_life = 10min;
 // A failed build is tried once more before the server is given up.
 constexpr int most_builds = 2;
+// So often a build may not fit the server's state, though nothing of it is to be seen there.
+constexpr int most_conflicts = 3;
 constexpr auto operator_pause = 60s;
 
 bool is_surely_unsent(failure_kind what) {
@@ -34,6 +36,14 @@ bool is_surely_unsent(failure_kind what) {
 // What a later try may mend, for calls that are safe to repeat.
 bool is_passing(failure_kind what) {
   return is_surely_unsent(what) || what == failure_kind::busy || what == failure_kind::unknown;
+}
+
+/// Type and key alone: the comment behind them is anybody's.
+bool is_same_key(std::string_view a, std::string_view b) {
+  const auto without_comment = [](std::string_view line) {
+    return line.substr(0, line.find(' ', line.find(' ') == line.npos ? line.npos : line.find(' ') + 1));
+  };
+  return without_comment(a) == without_comment(b);
 }
 
 /// What came of one step's effect.
@@ -210,6 +220,9 @@ private:
       auto loaded = co_await services_.sagas.load(action_);
       if (loaded) {
         state_ = std::move(*loaded);
+        // The commit that ended the attempt may be known only from here.
+        if (state_.action.step > saga_step::attempt)
+          turn_ = {};
         co_return is_over(state_.action.state) || state_.token == services_.lease.token();
       }
       if (loaded.error().code != errc::database_unavailable && loaded.error().code != errc::overloaded) {
@@ -442,11 +455,11 @@ private:
     const auto sent_at = services_.options.real_now();
     const auto look_at = number == 1 ? std::nullopt : std::optional{sent_at + services_.options.settle};
     for (int failures = 1;; ++failures) {
-      const auto opened = co_await services_.sagas.open_attempt(state_.ref(), number, sent_at, look_at,
-                                                                services_.business.now());
+      const auto opened = co_await services_.sagas.open_attempt(
+        state_.ref(), {number, state_.package, state_.group}, sent_at, look_at, services_.business.now());
       if (opened && *opened)
         break;
-      if (opened || opened.error().code != errc::conflict) {
+      if (opened || opened.error().detail != db::saga_store::place_taken) {
         if (!opened)
           static_cast<void>(co_await pause(200ms));
         co_return outcome::reload;
@@ -459,7 +472,8 @@ private:
     state_.action.step = saga_step::attempt;
     state_.action.version += 1;
     state_.server.state = server_state::creating;
-    // The mark of a repeat is that of the first attempt, which only the row knows after the first commit.
+    // Its number and mark are the row's to tell, should its outcome be unknown.
+    state_.attempt.reset();
     is_sent_here_ = true;
     is_resolved_to_nothing_ = false;
     co_return outcome::advanced;
@@ -585,18 +599,22 @@ private:
     if (state_.server.order.ssh_keys.empty())
       co_return keys{ids};
     for (const auto& line : state_.server.order.ssh_keys) {
+      std::optional<vf::call_failure> refused;
       for (int failures = 1;; ++failures) {
         const auto stored = co_await insist(options(), vf::list_ssh_keys(*state_.virtfusion_user));
         if (!stored)
           co_return std::nullopt;
         if (stored->has_error())
           co_return keys{stored->error()};
-        const auto same = std::find_if((*stored)->begin(), (*stored)->end(),
-                                       [&](const auto& known) { return known.public_key == line; });
+        const auto same = std::find_if((*stored)->begin(), (*stored)->end(), [&](const auto& known) {
+          return is_same_key(known.public_key, line);
+        });
         if (same != (*stored)->end()) {
           ids.push_back(same->id);
           break;
         }
+        if (refused)
+          co_return keys{*refused};
         const auto name = state_.server.effective_hostname() + "-" + std::to_string(ids.size() + 1);
         const auto added =
           co_await services_.virtfusion.call(options(), vf::add_ssh_key(*state_.virtfusion_user, name, line));
@@ -604,9 +622,10 @@ private:
           ids.push_back(added->id);
           break;
         }
+        // Another order of this user may have been first with it: then it stands in the list now.
         if (!is_passing(added.error().what))
-          co_return keys{added.error()};
-        if (!co_await pause(wait_after(failures, added.error())) && is_stopping())
+          refused = added.error();
+        else if (!co_await pause(wait_after(failures, added.error())) && is_stopping())
           co_return std::nullopt;
       }
     }
@@ -635,8 +654,9 @@ private:
       if (taken)
         co_return co_await build_taken(taken->password);
       const auto& failed = taken.error();
-      if (failed.what == failure_kind::unknown || failed.what == failure_kind::busy) {
-        say(log::level::warn, "answer to build lost", failed.text);
+      const auto may_be_there = failed.what == failure_kind::conflict && ++build_conflicts_ < most_conflicts;
+      if (failed.what == failure_kind::unknown || failed.what == failure_kind::busy || may_be_there) {
+        say(log::level::warn, "whether the build was taken is to be seen", failed.text);
         is_build_marked_here_ = false;
         co_return co_await look_at_build(now());
       }
@@ -675,7 +695,9 @@ private:
         co_return co_await vanished();
       if (record->has_error())
         co_return co_await begin_cleanup(record->error().as_error());
-      if ((*record)->has_task() || (*record)->is_built() || (*record)->has_failed() || (*record)->built_at)
+      // Of a second build the failure of the first says nothing.
+      const auto has_failed_now = (*record)->has_failed() && state_.action.builds <= 1;
+      if ((*record)->has_task() || (*record)->is_built() || has_failed_now || (*record)->built_at)
         co_return co_await build_taken({});
       if (began >= settled)
         break;
@@ -859,9 +881,11 @@ private:
       const auto deleted = co_await services_.virtfusion.call(how, vf::delete_server(id));
       if (state_.action.kind == action_kind::remove)
         crash_point("delete.after_call");
+      // A server that has no task and does not fit is one that VirtFusion keeps, as a protected one.
+      const auto is_on_its_way =
+        !deleted && deleted.error().what == failure_kind::conflict && (*record)->has_task();
       if (!deleted && !is_passing(deleted.error().what) &&
-          deleted.error().what != failure_kind::not_found_server &&
-          deleted.error().what != failure_kind::conflict) {
+          deleted.error().what != failure_kind::not_found_server && !is_on_its_way) {
         note_refusal(deleted.error().text);
         if (!co_await pause(may_stay ? until_settled() : operator_pause))
           co_return removal::interrupted;
@@ -896,6 +920,7 @@ private:
   bool is_resolved_to_nothing_ = false;
   // The build's mark was committed by this run, and VirtFusion has surely not begun it yet.
   bool is_build_marked_here_ = false;
+  int build_conflicts_ = 0;
   // What VirtFusion said when it last refused to delete the server; empty when it has not, or took it since.
   std::string refusal_;
   // When no delete that was sent can take effect any more.
@@ -1026,7 +1051,7 @@ private:
         co_return refused(extra, record->error());
       // A task may be its deletion: what comes of that decides.
       if (!(*record)->has_task()) {
-        if (vf::check_owner(**record, look_.user) || !(*record)->is_untouched())
+        if (vf::check_owner(**record, look_.user) || !(*record)->is_untouched() || (*record)->is_protected)
           co_return extra_end::kept;
         if (!std::exchange(is_told, true))
           log::error("a repeated create had left a second server, which is deleted",
@@ -1040,8 +1065,7 @@ private:
         const auto deleted = co_await services_.virtfusion.call(how, vf::delete_server(extra));
         crash_point("look.after_delete");
         if (!deleted && !is_passing(deleted.error().what) &&
-            deleted.error().what != failure_kind::not_found_server &&
-            deleted.error().what != failure_kind::conflict)
+            deleted.error().what != failure_kind::not_found_server)
           co_return refused(extra, deleted.error());
       }
       if (!co_await pause(interval))

@@ -11,7 +11,7 @@ find_program(SKYENGINE_CCACHE ccache)
 if(SKYENGINE_CCACHE)
   # Paths below the source folder are hashed relative, so a second clone hits what the first one built.
   set(CMAKE_CXX_COMPILER_LAUNCHER
-      ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} CCACHE_NOHASHDIR=1
+      ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} CCACHE_NOHASHDIR=1 CCACHE_PCH_EXTSUM=1
       CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${SKYENGINE_CCACHE})
 endif()
 
@@ -34,7 +34,9 @@ if(SKYENGINE_SANITIZE)
 endif()
 
 # One precompiled header for the project. It is made by hand and named by a path relative to the build folder,
-# since CMake's own one is named by an absolute path, which makes ccache miss in every other clone.
+# since CMake's own one is named by an absolute path, which makes ccache miss in every other clone. It is not taken
+# from ccache, since it names its source by an absolute path, which ends with the clone that it was made in; what
+# ccache knows it by is the sum of what stands in it.
 set(SKYENGINE_PCH pch/skyengine.pch)
 string(TOUPPER "${CMAKE_BUILD_TYPE}" build_type)
 separate_arguments(build_type_flags UNIX_COMMAND "${CMAKE_CXX_FLAGS} ${CMAKE_CXX_FLAGS_${build_type}}")
@@ -43,8 +45,11 @@ file(MAKE_DIRECTORY ${PROJECT_BINARY_DIR}/pch)
 # -isystem must match what the imported targets add for their users.
 add_custom_command(
   OUTPUT ${SKYENGINE_PCH}
-  COMMAND ${CMAKE_CXX_COMPILER_LAUNCHER} ${CMAKE_CXX_COMPILER} ${build_type_flags} ${SKYENGINE_FLAGS} ${definition_flags}
+  COMMAND ${CMAKE_CXX_COMPILER} ${build_type_flags} ${SKYENGINE_FLAGS} ${definition_flags}
           -x c++-header -Xclang -fno-pch-timestamp ${PROJECT_SOURCE_DIR}/cmake/precompiled.hpp -o ${SKYENGINE_PCH}
+  COMMAND ${CMAKE_CXX_COMPILER} ${build_type_flags} ${SKYENGINE_FLAGS} ${definition_flags}
+          -x c++-header -E -P -dD ${PROJECT_SOURCE_DIR}/cmake/precompiled.hpp -o ${SKYENGINE_PCH}.text
+  COMMAND ${CMAKE_COMMAND} -E sha256sum ${SKYENGINE_PCH}.text > ${SKYENGINE_PCH}.sum
   DEPENDS ${PROJECT_SOURCE_DIR}/cmake/precompiled.hpp
   WORKING_DIRECTORY ${PROJECT_BINARY_DIR}
   COMMENT "Precompiling cmake/precompiled.hpp"

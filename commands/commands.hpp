@@ -39,7 +39,7 @@ int audit(const context& given);
 /// Prints a new key alone. Without a user it is the operator's.
 int create_api_key(const context& given,
                    std::optional<std::int64_t> user,
-                   const std::vector<std::string>& scopes,
+                   std::vector<std::string> scopes,
                    const std::string& name);
 
 /// Writes plans and regions of a TOML file into the catalogue, and says what changed.

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 
 namespace skyengine::commands {
 
@@ -14,6 +15,13 @@ namespace {
 int refuse(const error& why) {
   std::fprintf(stderr, "skyengine: %s\n", why.detail.c_str());
   return 1;
+}
+
+std::string all_scopes() {
+  std::string all;
+  for (const auto scope : known_scopes)
+    all.append(all.empty() ? " " : ", ").append(scope);
+  return all;
 }
 
 } // namespace
@@ -27,6 +35,10 @@ int migrate(const context& given) {
 }
 
 int audit(const context& given) {
+  // A new database would hold whatever is asked of it, and a wrong folder look well.
+  if (given.settings.database.url.empty() && !std::filesystem::exists(given.data_dir / "postgres"))
+    return refuse(
+      {errc::not_found, "there is no database in " + given.data_dir.string() + ": is --data-dir right?"});
   const auto session = database_session::open(given.settings, given.data_dir);
   if (!session)
     return refuse(session.error());
@@ -45,11 +57,14 @@ int audit(const context& given) {
 
 int create_api_key(const context& given,
                    std::optional<std::int64_t> user,
-                   const std::vector<std::string>& scopes,
+                   std::vector<std::string> scopes,
                    const std::string& name) {
+  if (user && scopes.empty())
+    scopes = {"servers:read", "servers:write", "billing:read"};
   for (const auto& scope : scopes)
     if (std::find(known_scopes.begin(), known_scopes.end(), scope) == known_scopes.end()) {
-      std::fprintf(stderr, "skyengine: unknown scope \"%s\"\n", scope.c_str());
+      std::fprintf(stderr, "skyengine: unknown scope \"%s\": there are%s\n", scope.c_str(),
+                   all_scopes().c_str());
       return 2;
     }
   const auto session = database_session::open(given.settings, given.data_dir);
@@ -62,8 +77,7 @@ int create_api_key(const context& given,
     run_to_end((*session)->loop(), keys.insert(net::api::sha256_hex(secret.reveal()), name, owner, scopes,
                                                "command line", std::nullopt, (*session)->business().now()));
   if (!stored && stored.error().code == errc::conflict) {
-    std::fprintf(stderr,
-                 "skyengine: there is no user %lld: make it with PUT /v1/users/%lld or `catalogue apply`\n",
+    std::fprintf(stderr, "skyengine: there is no user %lld: make it with PUT /v1/users/%lld\n",
                  static_cast<long long>(*user), static_cast<long long>(*user));
     return 1;
   }

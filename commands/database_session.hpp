@@ -30,6 +30,7 @@ T run_to_end(boost::asio::io_context& loop, boost::asio::awaitable<T> task) {
     is_done = true;
   });
   loop.restart();
+  // NOLINTNEXTLINE(bugprone-infinite-loop): the handler above ends it.
   while (!is_done)
     loop.run_one();
   if (thrown)

@@ -38,7 +38,7 @@ constexpr statement check_invariants{"audit", R"sql(
          count(*) FILTER (WHERE a.id IS NULL AND k.api_key_id IS NULL)
     FROM idempotency_keys k LEFT JOIN actions a ON a.id = k.action_id
   UNION ALL
-  SELECT 'an active server is one that VirtFusion has', count(*),
+  SELECT 'an active server has an id of VirtFusion', count(*),
          count(*) FILTER (WHERE virtfusion_id IS NULL OR active_at IS NULL)
     FROM servers WHERE state = 'active'
   UNION ALL

@@ -459,9 +459,12 @@ struct database::implementation : std::enable_shared_from_this<implementation> {
 database::database(asio::any_io_executor loop, database_options options)
     : implementation_(std::make_shared<implementation>(std::move(loop), std::move(options))) {}
 
-// NOLINTNEXTLINE(bugprone-exception-escape): of its end only a lack of memory could keep it.
 database::~database() {
-  implementation_->shut_down();
+  try {
+    implementation_->shut_down();
+  } catch (const std::exception& failure) {
+    log::error("the database's connections were not closed in order", {{"error", failure.what()}});
+  }
 }
 
 asio::awaitable<result<>> database::connect() {

@@ -107,7 +107,6 @@ struct database_counters {
 class database {
 public:
   database(asio::any_io_executor loop, database_options options);
-  // NOLINTNEXTLINE(bugprone-exception-escape): of its end only a lack of memory could keep it.
   ~database();
   database(const database&) = delete;
   database& operator=(const database&) = delete;

@@ -21,11 +21,11 @@
 #include <chrono>
 #include <csignal>
 #include <cstdint>
-#include <cstring>
 #include <fstream>
 #include <optional>
 #include <sstream>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -55,7 +55,7 @@ error refused(std::string detail) {
 }
 
 error refused(const std::string& doing, const fs::path& path, int code) {
-  return refused(doing + ' ' + path.string() + " failed: " + std::strerror(code) + '.');
+  return refused(doing + ' ' + path.string() + " failed: " + std::generic_category().message(code) + '.');
 }
 
 /// A file descriptor that is closed with it.
@@ -79,7 +79,7 @@ private:
   int fd_;
 };
 
-/// Whom the server runs as: ourselves, unless we are root.
+/// Whom the server runs as: ourselves, unless we are root; then the one whose folder it is, else `postgres`.
 struct account {
   uid_t user = geteuid();
   gid_t group = getegid();
@@ -87,12 +87,22 @@ struct account {
   bool is_other = false;
 };
 
-result<account> find_account() {
+result<account> find_account(const fs::path& folder) {
   account found;
   if (found.user != 0)
     return found;
-  const auto* const entry = getpwnam(account_for_root);
-  if (entry == nullptr)
+  struct stat state {};
+  if (lstat(folder.c_str(), &state) == 0 && S_ISDIR(state.st_mode) && state.st_uid != 0) {
+    found.user = state.st_uid;
+    found.group = state.st_gid;
+    found.groups = {state.st_gid};
+    found.is_other = true;
+    return found;
+  }
+  passwd known{};
+  passwd* entry = nullptr;
+  std::array<char, 16384> texts{};
+  if (getpwnam_r(account_for_root, &known, texts.data(), texts.size(), &entry) != 0 || entry == nullptr)
     return refused(
       "PostgreSQL does not run as root, and there is no account \"postgres\" to run it as: install "
       "PostgreSQL's package, or start this program as another user.");
@@ -137,7 +147,7 @@ public:
   [[noreturn]] void become_it() noexcept {
     sigset_t none;
     sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, nullptr);
+    pthread_sigmask(SIG_SETMASK, &none, nullptr);
     if (chdir("/") == 0)
       execvpe(arguments_.front(), arguments_.data(), environment_.data());
     _exit(127);
@@ -160,12 +170,12 @@ command_outcome run_command(const account& who, const std::vector<std::string>& 
   command prepared{words};
   std::array<int, 2> ends{};
   if (pipe2(ends.data(), O_CLOEXEC) != 0)
-    return {-1, std::strerror(errno)};
+    return {-1, std::generic_category().message(errno)};
   const descriptor output{ends[0]};
   descriptor input{ends[1]};
   const auto child = fork();
   if (child < 0)
-    return {-1, std::strerror(errno)};
+    return {-1, std::generic_category().message(errno)};
   if (child == 0) {
     setsid();
     const auto nothing = open("/dev/null", O_RDONLY);
@@ -264,7 +274,9 @@ result<> own_folder(const fs::path& folder, mode_t mode, const account& who) {
     return refused("Reading the folder", folder, errno);
   if (!S_ISDIR(state.st_mode))
     return refused(folder.string() + " is in the way: it is no folder.");
-  if (state.st_uid != who.user && (geteuid() != 0 || chown(folder.c_str(), who.user, who.group) != 0))
+  // Of root's folders only: another's stays that one's.
+  if (state.st_uid != who.user &&
+      (geteuid() != 0 || state.st_uid != 0 || chown(folder.c_str(), who.user, who.group) != 0))
     return refused("The folder " + folder.string() + " belongs to another user.");
   if ((state.st_mode & 07777U) != mode && chmod(folder.c_str(), mode) != 0)
     return refused("Closing the folder to others", folder, errno);
@@ -279,9 +291,10 @@ result<> write_text(const fs::path& path, const std::string& text, const account
   return {};
 }
 
-result<descriptor> open_lock(const fs::path& path) {
+/// Made by root it is `who`'s, who may come without root later.
+result<descriptor> open_lock(const fs::path& path, const account& who) {
   descriptor file{open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)};
-  if (!file)
+  if (!file || (who.is_other && fchown(file.get(), who.user, who.group) != 0))
     return refused("Opening the lock", path, errno);
   return file;
 }
@@ -681,18 +694,18 @@ struct private_postgres::implementation {
   }
 
   result<> enter() {
-    auto account_found = find_account();
+    auto account_found = find_account(options.data_dir / "postgres");
     if (!account_found)
       return account_found.error();
     who = *account_found;
     if (auto chosen = choose_folder(); !chosen)
       return chosen;
     database = folder / "data";
-    auto changes = open_lock(folder / "change.lock");
+    auto changes = open_lock(folder / "change.lock", who);
     if (!changes)
       return changes.error();
     change_lock = std::move(*changes);
-    auto uses = open_lock(folder / "use.lock");
+    auto uses = open_lock(folder / "use.lock", who);
     if (!uses)
       return uses.error();
     use_lock = std::move(*uses);

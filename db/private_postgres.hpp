@@ -22,7 +22,8 @@ struct private_postgres_options {
 /// data folder: the first starts it, one that finds it running (also after its starter was killed) takes it
 /// over, the last to leave stops it. It has no account to guard: who can reach the folder owns it.
 ///
-/// Started by root it runs as `postgres`; where that account cannot reach the folder the database lies in
+/// Started by root it runs as the account whose folder it is, a new one as `postgres`; where that account
+/// cannot reach the folder the database lies in
 /// `/var/lib/skyengine/<hash>`, which the log says.
 ///
 /// Blocks (for seconds when the folder is new): not for use on the loop. Not thread-safe.

@@ -8,15 +8,18 @@ namespace skyengine::db {
 
 namespace {
 
+// What was once sent stays what is looked for, whatever the catalogue says by then.
 constexpr statement load_action{"saga_load_action",
                                 "SELECT" SKYENGINE_ACTION_COLUMNS R"sql(, a.token, a.abandon_requested,
-         p.virtfusion_package_id, p.os_template_ids, g.virtfusion_hypervisor_group_id, u.name AS user_name, u.email,
+         coalesce(f.package_id, p.virtfusion_package_id) AS virtfusion_package_id, p.os_template_ids,
+         coalesce(f.group_id, g.virtfusion_hypervisor_group_id) AS virtfusion_hypervisor_group_id, u.name AS user_name, u.email,
          u.virtfusion_user_id, t.number AS attempt, t.mark
     FROM actions a
     JOIN servers s ON s.id = a.server_id
     JOIN plans p ON p.id = s.plan_id
     JOIN regions g ON g.id = s.region_id
     JOIN users u ON u.id = s.user_id
+    LEFT JOIN create_attempts f ON f.action_id = a.id AND f.number = 1
     LEFT JOIN create_attempts t ON t.action_id = a.id AND t.state = 'open'
    WHERE a.id = $1)sql"};
 
@@ -80,11 +83,11 @@ constexpr statement open_one_attempt{"saga_open_attempt", R"sql(
            'creating', g.action_id, jsonb_build_object('attempt', $4::integer)
       FROM changed c, guard g),
   opened AS (
-    INSERT INTO create_attempts (action_id, number, user_id, state, sent_at, mark, second_look_at)
+    INSERT INTO create_attempts (action_id, number, user_id, state, sent_at, mark, second_look_at, package_id, group_id)
     SELECT g.action_id, $4::integer, g.user_id, 'open', $5::timestamptz,
            coalesce((SELECT mark FROM create_attempts WHERE action_id = g.action_id AND number = 1),
                     (SELECT coalesce(max(virtfusion_id), 0) FROM servers)),
-           $6::timestamptz
+           $6::timestamptz, $8::bigint, $9::bigint
       FROM guard g LEFT JOIN lost ON true
     RETURNING number)
   SELECT count(*) AS moved FROM opened)sql"};
@@ -182,18 +185,13 @@ constexpr statement claim_look{"attempt_claim_second_look", R"sql(
   claimed AS (
     UPDATE create_attempts t SET state = 'looking', token = $2::bigint
       FROM due WHERE t.action_id = due.action_id AND t.number = due.number
-    RETURNING t.action_id, t.number, t.user_id, t.mark)
-  SELECT c.action_id, c.number, c.user_id, c.mark, u.virtfusion_user_id, p.virtfusion_package_id,
-         g.virtfusion_hypervisor_group_id,
+    RETURNING t.action_id, t.number, t.user_id, t.mark, t.package_id, t.group_id)
+  SELECT c.action_id, c.number, c.user_id, c.mark, u.virtfusion_user_id, c.package_id, c.group_id,
          (SELECT max(number) - 1 - sum(extras_deleted) FROM create_attempts t WHERE t.action_id = c.action_id)
            AS extras_left,
          (SELECT min(extra_id) FROM create_attempts t WHERE t.action_id = c.action_id) AS extra_id
     FROM claimed c
-    JOIN actions a ON a.id = c.action_id
-    JOIN servers s ON s.id = a.server_id
-    JOIN users u ON u.id = c.user_id
-    JOIN plans p ON p.id = s.plan_id
-    JOIN regions g ON g.id = s.region_id)sql"};
+    JOIN users u ON u.id = c.user_id)sql"};
 
 constexpr statement finish_look{"attempt_finish_second_look", R"sql(
   WITH finished AS (
@@ -284,10 +282,13 @@ asio::awaitable<result<bool>> saga_store::advance(saga_ref ref, saga_change chan
   co_return moved(answer);
 }
 
-asio::awaitable<result<bool>> saga_store::open_attempt(
-  saga_ref ref, int number, real_time sent_at, std::optional<real_time> second_look_at, instant now) {
-  const auto answer = co_await db_.run(open_one_attempt, ref.action, ref.version, ref.token, number, sent_at,
-                                       second_look_at, now);
+asio::awaitable<result<bool>> saga_store::open_attempt(saga_ref ref,
+                                                       attempt_order order,
+                                                       real_time sent_at,
+                                                       std::optional<real_time> second_look_at,
+                                                       instant now) {
+  const auto answer = co_await db_.run(open_one_attempt, ref.action, ref.version, ref.token, order.number,
+                                       sent_at, second_look_at, now, order.package, order.group);
   co_return moved(answer);
 }
 
@@ -361,7 +362,7 @@ asio::awaitable<result<std::optional<second_look>>> saga_store::claim_second_loo
   co_return std::optional{second_look{
     r.get<action_id>("action_id"), static_cast<int>(r.get<std::int64_t>("number")), r.get<user_id>("user_id"),
     r.get<virtfusion_user_id>("virtfusion_user_id"), r.get<virtfusion_server_id>("mark"),
-    r.get<package_id>("virtfusion_package_id"), r.get<hypervisor_group_id>("virtfusion_hypervisor_group_id"),
+    r.get<package_id>("package_id"), r.get<hypervisor_group_id>("group_id"),
     static_cast<int>(r.get<std::int64_t>("extras_left")), r.find<virtfusion_server_id>("extra_id")}};
 }
 

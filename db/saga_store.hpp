@@ -30,6 +30,13 @@ struct create_attempt {
   virtfusion_server_id mark;
 };
 
+/// What attempt `number` asks VirtFusion for.
+struct attempt_order {
+  int number = 1;
+  package_id package;
+  hypervisor_group_id group;
+};
+
 /// All that a saga needs to know to go on from its last committed step.
 struct saga_state {
   skyengine::action action;
@@ -101,11 +108,17 @@ public:
 
   asio::awaitable<result<bool>> advance(saga_ref ref, saga_change change, instant now);
 
-  /// Opens attempt `number` (the one before it, when there is one, is lost, and is followed by a second look
+  /// `detail` of the errc::conflict that says so.
+  static constexpr std::string_view place_taken = "one_unresolved_attempt";
+
+  /// Opens an attempt (the one before it, when there is one, is lost, and is followed by a second look
   /// at `second_look_at`); yields to deletes and to operators who gave up. errc::conflict while another
   /// attempt of this user is unresolved.
-  asio::awaitable<result<bool>> open_attempt(
-    saga_ref ref, int number, real_time sent_at, std::optional<real_time> second_look_at, instant now);
+  asio::awaitable<result<bool>> open_attempt(saga_ref ref,
+                                             attempt_order order,
+                                             real_time sent_at,
+                                             std::optional<real_time> second_look_at,
+                                             instant now);
 
   /// Ends a create that a delete overtakes: the create has failed, the waiting delete runs. Answers its id.
   asio::awaitable<result<std::optional<action_id>>> give_way(saga_ref ref, instant now);

@@ -169,6 +169,9 @@ CREATE TABLE create_attempts (
   -- Highest VirtFusion server id that was seen before the first attempt of this action; ids only grow.
   mark          bigint NOT NULL,
   virtfusion_id bigint,
+  -- What was asked for: extras are recognised by it, also when the catalogue has changed since.
+  package_id    bigint NOT NULL,
+  group_id      bigint NOT NULL,
   -- When to look for extras that a repeat may have left (real time); NULL when there is nothing to look for.
   second_look_at timestamptz,
   -- Who looks, and how many extras that look has deleted.

@@ -39,7 +39,9 @@ std::optional<std::chrono::seconds> retry_after_of(const http::fields& headers) 
 
 /// A panel or proxy that answers with the request's headers must not bring our token into a log.
 void redact(std::string& body, const std::string& token) {
-  if (token.empty())
+  // A shorter one stands in every second word, and is no secret.
+  constexpr std::size_t length_min = 4;
+  if (token.size() < length_min)
     return;
   for (auto at = body.find(token); at != std::string::npos; at = body.find(token, at + 3))
     body.replace(at, token.size(), "***");

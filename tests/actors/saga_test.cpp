@@ -1,5 +1,8 @@
+#include "tests/support/log_capture.hpp"
+#include "tests/support/loop.hpp"
 #include "tests/support/virtual_provisioning.hpp"
 
+#include <boost/asio/co_spawn.hpp>
 #include <caf/send.hpp>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -105,6 +108,112 @@ TEST_F(Saga, AResetBeforeTheWorkIsRepeatedAfterTheSettleTime) {
   EXPECT_EQ(state_of(1), "active");
   EXPECT_THAT(living(), SizeIs(1));
   expect_agreement();
+}
+
+TEST_F(Saga, TwoLostInARowAreRepeatedAgain) {
+  panel.add_fault(post, fault_kind::reset, 2);
+  const auto created = order();
+  ASSERT_TRUE(all_ends());
+  EXPECT_EQ(state_of(1), "active");
+  EXPECT_EQ(panel.count(post), 3);
+  expect_agreement();
+}
+
+TEST_F(Saga, APlanThatChangesWhileAnAnswerIsLostHidesNoServer) {
+  panel.add_fault(post, fault_kind::late_effect, 1, settle_time - 5s);
+  const auto created = order();
+  ASSERT_TRUE(advance_until([&] { return panel.count(post) == 1; }));
+  advance(2s);
+  sql("UPDATE plans SET virtfusion_package_id = 2");
+  caf::anon_send_exit(provisioner, caf::exit_reason::kill);
+  settle();
+  spawn_provisioner();
+  ASSERT_TRUE(all_ends());
+  EXPECT_EQ(panel.count(post), 1);
+  expect_agreement();
+}
+
+TEST_F(Saga, APlanThatChangesBeforeTheSecondLookHidesNoExtra) {
+  order_with_extra();
+  sql("UPDATE plans SET virtfusion_package_id = 2");
+  ASSERT_TRUE(all_ends());
+  expect_agreement();
+}
+
+TEST_F(Saga, TwoOrdersWithTheSameNewKeyBothGetIt) {
+  panel.add_fault("POST /ssh_keys", fault_kind::delay, 1, 500ms);
+  const auto order_with_key = [&](const std::string& comment) {
+    server_order wanted;
+    wanted.user = {1};
+    wanted.plan = {"small"};
+    wanted.region = {"north"};
+    wanted.ssh_keys = {"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPlH4mtS0vJZVxgrbOTgy4Bq0gd7nK4m1T1pOqcl4gxE " +
+                       comment};
+    create_server message{wanted, {"operator", "test-request"}, std::nullopt, runtime.timers().now() + 10s};
+    boost::asio::co_spawn(runtime.loop(),
+                          runtime.asker().ask<create_outcome>(provisioner, 1h, std::move(message)),
+                          [](std::exception_ptr, result<create_outcome>) {});
+    settle();
+  };
+  order_with_key("here");
+  order_with_key("there");
+  ASSERT_TRUE(all_ends());
+  EXPECT_EQ(state_of(1), "active");
+  EXPECT_EQ(state_of(2), "active");
+}
+
+TEST_F(Saga, AProtectedServerIsAlertedAndItsDeleteCanBeAbandoned) {
+  test::log_capture log;
+  const auto created = order();
+  ASSERT_TRUE(advance_until([&] { return state_of(1) == "active"; }));
+  simulator::server_patch patch;
+  patch.is_protected = true;
+  ASSERT_TRUE(panel.look_to_change().patch_server(1, patch, panel.now()));
+  const auto gone = remove({1});
+  ASSERT_TRUE(advance_until([&] { return log.text().find("delete_refused") != std::string::npos; }));
+  ASSERT_TRUE(
+    test::run(runtime.loop(), servers.request_abandon({2}, "operator", std::nullopt, business.now())));
+  ASSERT_TRUE(advance_until([&] { return state_of_action(2) == "failed"; }));
+  EXPECT_EQ(state_of(1), "active");
+}
+
+TEST_F(Saga, AProtectedExtraIsLeftAloneAndHoldsNobodyUp) {
+  order_with_extra();
+  const auto kept = owned().front();
+  simulator::server_patch patch;
+  patch.is_protected = true;
+  ASSERT_TRUE(panel.look_to_change().patch_server(kept == 1 ? 2 : 1, patch, panel.now()));
+  ASSERT_TRUE(advance_until(
+    [&] { return sql("SELECT count(*) FROM create_attempts WHERE second_look_at IS NOT NULL") == "0"; }));
+  EXPECT_EQ(panel.count(remove_call), 0);
+  const auto next = order();
+  EXPECT_TRUE(advance_until([&] { return state_of(2) == "active"; }));
+}
+
+TEST_F(Saga, ABuildThatDoesNotFitIsLookedAt) {
+  panel.add_fault(build, fault_kind::status, 1, 0ms, 409);
+  const auto created = order();
+  ASSERT_TRUE(all_ends());
+  EXPECT_EQ(state_of(1), "active");
+  expect_agreement();
+}
+
+TEST_F(Saga, ABuildThatNeverFitsIsGivenUp) {
+  panel.add_fault(build, fault_kind::status, 1'000, 0ms, 409);
+  const auto created = order();
+  ASSERT_TRUE(all_ends());
+  EXPECT_EQ(state_of(1), "failed");
+  expect_agreement();
+}
+
+TEST_F(Saga, ASecondBuildThatNeverArrivesIsSentAgain) {
+  panel.add_fault(build, fault_kind::build_fails, 1);
+  const auto created = order();
+  ASSERT_TRUE(advance_until([&] { return panel.count(build) == 1; }));
+  panel.add_fault(build, fault_kind::reset, 1);
+  ASSERT_TRUE(all_ends());
+  EXPECT_EQ(state_of(1), "active");
+  EXPECT_EQ(panel.count(build), 3);
 }
 
 TEST_F(Saga, AStaleListMakesNoSecondServer) {

@@ -48,9 +48,9 @@ protected:
       on_.engine().call("POST", "/v1/servers", on_.key(),
                         R"({"planId":"small","region":"north","userId":)" + std::to_string(user) + "}",
                         {{"Idempotency-Key", key}});
-    if (answer.status == 201 || answer.status == 202)
-      told_.acknowledge_create(key, user, answer);
-    else if (const auto body = answer.json(); body.is_object() && body.as_object().contains("serverId"))
+    const auto body = answer.json();
+    const auto is_kept = body.is_object() && body.as_object().contains("serverId");
+    if (answer.status == 201 || answer.status == 202 || is_kept)
       told_.acknowledge_create(key, user, answer);
     return answer;
   }

@@ -107,6 +107,7 @@ TEST_F(ApiLevers, TwoAtOnceWithOneKeyPullALeverOnce) {
   const auto stuck = make_stuck_create(engine);
   const auto path = action_path(stuck) + "/retry";
   std::vector<test::raw_connection> connections;
+  connections.reserve(8);
   for (int i = 0; i < 8; ++i)
     connections.push_back(engine.begin(engine.operator_key, "POST", path, {}, {{"Idempotency-Key", "once"}}));
   for (auto& connection : connections) {

@@ -203,6 +203,7 @@ TEST_F(ApiServers, AKeyBindsForADay) {
 
 TEST_F(ApiServers, FiftyAtOnceMakeOneServerAndTellOnePassword) {
   std::vector<test::raw_connection> connections;
+  connections.reserve(50);
   for (int i = 0; i < 50; ++i)
     connections.push_back(
       engine.begin(engine.operator_key, "POST", "/v1/servers", small, {{"Idempotency-Key", "fifty"}}));

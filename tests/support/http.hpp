@@ -34,6 +34,7 @@ namespace skyengine::test {
 using asio::ip::tcp;
 
 /// An answer as a client reads it.
+// NOLINTNEXTLINE(bugprone-exception-escape): what Beast's fields do when they are moved.
 struct http_answer {
   unsigned status = 0;
   boost::beast::http::fields headers;

@@ -144,6 +144,7 @@ seen ask_for(world& on, int clients, std::chrono::milliseconds span) {
   seen all;
   std::mutex mutex;
   std::vector<std::thread> threads;
+  threads.reserve(static_cast<std::size_t>(clients));
   const auto until = steady::now() + span;
   for (int i = 0; i < clients; ++i)
     threads.emplace_back([&] {
