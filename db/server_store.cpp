@@ -38,8 +38,14 @@ constexpr statement find_key_of{"idempotency_find", R"sql(
   SELECT method, path, encode(body_hash, 'hex') AS body_hash, action_id, api_key_id, first_status, created_at
     FROM idempotency_keys WHERE caller = $1 AND key = $2)sql"};
 
+// What is still under way is nobody's to order again, however old it is.
 constexpr statement free_key_of{"idempotency_free", R"sql(
-  DELETE FROM idempotency_keys WHERE caller = $1 AND key = $2 AND created_at <= $3::timestamptz)sql"};
+  WITH freed AS (
+    DELETE FROM idempotency_keys k
+     WHERE caller = $1 AND key = $2 AND created_at <= $3::timestamptz
+       AND NOT EXISTS (SELECT FROM actions a WHERE a.id = k.action_id AND a.state IN ('pending', 'running'))
+    RETURNING 1)
+  SELECT count(*) AS freed FROM freed)sql"};
 
 constexpr statement set_status{"idempotency_first_status", R"sql(
   UPDATE idempotency_keys SET first_status = coalesce(first_status, $3::integer)
@@ -345,7 +351,8 @@ server_store::find_key(std::string caller, std::string key, instant expired) {
     const auto freed = co_await db_.run(free_key_of, caller, key, expired);
     if (!freed)
       co_return freed.error();
-    co_return std::optional<idempotency_binding>{};
+    if (freed->front().get<std::int64_t>("freed") > 0)
+      co_return std::optional<idempotency_binding>{};
   }
   std::optional<int> status;
   if (const auto stored = r.find<std::int64_t>("first_status"))
