@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -178,6 +179,10 @@ struct server_provisioner_state {
     std::vector<waiter> waiters = {};
     /// As the row had it when the saga was last told.
     std::int64_t calls = 0;
+    /// Whoever ordered it has come for its answer: a sweep may find a stored order before.
+    bool has_orderer = false;
+    /// For an orderer who has yet to come.
+    secret password = {};
   };
   struct ticket {
     open_promise promise;
@@ -242,13 +247,25 @@ struct server_provisioner_state {
   void on_create_stored(const create_stored& stored) {
     auto given = take_ticket(stored.ticket);
     --storing_creates;
+    const auto was_over = stored.outcome && over_unheard.erase(stored.outcome->action) > 0;
+    if (storing_creates == 0)
+      over_unheard.clear();
     if (!stored.outcome) {
       ++(stored.outcome.error().code == errc::deadline_exceeded ? figures.deadline_dropped : figures.refused);
       given.promise.fail(stored.outcome.error());
       return;
     }
-    auto& one = run(stored.outcome->action, stored.outcome->server, action_kind::create);
-    add_waiter(stored.outcome->action, one, std::move(given), true);
+    const auto id = stored.outcome->action;
+    if (was_over) {
+      given.promise.deliver(create_outcome{id, true, {}});
+      return;
+    }
+    auto& one = run(id, stored.outcome->server, action_kind::create);
+    one.has_orderer = true;
+    if (one.is_decided)
+      given.promise.deliver(create_outcome{id, true, std::exchange(one.password, {})});
+    else
+      add_waiter(id, one, std::move(given), true);
   }
 
   caf::result<create_outcome> on_join_create(const join_create& wanted) {
@@ -345,6 +362,8 @@ struct server_provisioner_state {
       return;
     auto& one = found->second;
     one.is_decided = true;
+    if (!one.has_orderer && storing_creates > 0)
+      one.password = reported.report.password;
     for (auto& waiting : std::exchange(one.waiters, {})) {
       services->timers.cancel(waiting.alarm);
       waiting.promise.deliver(create_outcome{reported.action, true,
@@ -365,6 +384,10 @@ struct server_provisioner_state {
       services->timers.cancel(waiting.alarm);
       waiting.promise.deliver(create_outcome{ended.action, false, {}});
     }
+    if (is_sweeping)
+      ended_in_sweep.insert(ended.action);
+    if (storing_creates > 0 && found->second.is_decided && !found->second.has_orderer)
+      over_unheard.insert(ended.action);
     running.erase(found);
     if (ended.next)
       run(*ended.next, server, action_kind::remove);
@@ -410,9 +433,13 @@ struct server_provisioner_state {
 
   void on_swept(const swept& found) {
     is_sweeping = false;
+    const auto ended = std::exchange(ended_in_sweep, {});
     if (!found.outcome || is_stopping())
       return;
     for (const auto& one : *found.outcome) {
+      // What was read before its end is old; what must go on all the same is found by the next sweep.
+      if (ended.contains(one.action))
+        continue;
       auto& saga = run(one.action, one.server, one.kind);
       // Whoever called on it may sit at another node, and the word that this one was sent may be lost.
       if (std::exchange(saga.calls, one.calls) != one.calls)
@@ -524,6 +551,10 @@ struct server_provisioner_state {
 
   std::map<action_id, running_saga> running;
   std::map<std::uint64_t, ticket> tickets;
+  /// Sagas that have ended since the present sweep asked.
+  std::set<action_id> ended_in_sweep;
+  /// Creates that were over before their orderer, who is still on his way, came for the answer.
+  std::set<action_id> over_unheard;
   /// Tickets of creates on their way into the database.
   std::size_t storing_creates = 0;
   std::uint64_t next_number = 1;

@@ -81,6 +81,7 @@ asio::awaitable<result<bool>> check_virtfusion(vf::http_transport& transport) {
   const std::pair<const char*, vf::request> probes[] = {
     {"connect", vf::connect().what},
     {"packages", vf::list_packages().what},
+    {"templates", vf::list_templates({1}).what},
     {"hypervisor groups", vf::list_groups().what},
     {"servers", vf::list_servers(1, 1).what},
     {"users", vf::find_user({1}).what},
@@ -95,7 +96,7 @@ asio::awaitable<result<bool>> check_virtfusion(vf::http_transport& transport) {
       co_return false;
     }
     const auto failed = vf::failure_of(request.op, *exchanged);
-    // That there is no user 1 is an answer too.
+    // That there is no user or package 1 is an answer too.
     const auto is_fine =
       !failed || failed->what == vf::call_failure::kind::not_found_user || exchanged->status == 404;
     holds = say(is_fine, name,

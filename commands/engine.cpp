@@ -131,6 +131,7 @@ result<> engine::compose(const config::settings& settings) {
                                                         actors::virtfusion_gateway_actor{});
   net::api::edge_options edge;
   edge.patience = settings.http.patience;
+  edge.keep_keys = settings.idempotency.keep;
   edge.keys.rate = static_cast<std::uint32_t>(settings.http.key_rate);
   edge.keys.burst = static_cast<std::uint32_t>(settings.http.key_burst);
   edge.clock_rate = session_->business().rate();

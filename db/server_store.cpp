@@ -35,8 +35,17 @@ constexpr statement insert_key{"idempotency_insert", R"sql(
   VALUES ($1, $2, $3, $4, decode($5, 'hex'), $6::bigint, $7::timestamptz))sql"};
 
 constexpr statement find_key_of{"idempotency_find", R"sql(
-  SELECT method, path, encode(body_hash, 'hex') AS body_hash, action_id, api_key_id, first_status
+  SELECT method, path, encode(body_hash, 'hex') AS body_hash, action_id, api_key_id, first_status, created_at
     FROM idempotency_keys WHERE caller = $1 AND key = $2)sql"};
+
+// What is still under way is nobody's to order again, however old it is.
+constexpr statement free_key_of{"idempotency_free", R"sql(
+  WITH freed AS (
+    DELETE FROM idempotency_keys k
+     WHERE caller = $1 AND key = $2 AND created_at <= $3::timestamptz
+       AND NOT EXISTS (SELECT FROM actions a WHERE a.id = k.action_id AND a.state IN ('pending', 'running'))
+    RETURNING 1)
+  SELECT count(*) AS freed FROM freed)sql"};
 
 constexpr statement set_status{"idempotency_first_status", R"sql(
   UPDATE idempotency_keys SET first_status = coalesce(first_status, $3::integer)
@@ -329,14 +338,22 @@ server_store::actions_of(server_id id, std::optional<action_id> before, int limi
   co_return actions;
 }
 
-asio::awaitable<result<std::optional<idempotency_binding>>> server_store::find_key(std::string caller,
-                                                                                   std::string key) {
+asio::awaitable<result<std::optional<idempotency_binding>>>
+server_store::find_key(std::string caller, std::string key, instant expired) {
   const auto found = co_await db_.run(find_key_of, caller, key);
   if (!found)
     co_return found.error();
   if (found->empty())
     co_return std::optional<idempotency_binding>{};
   const auto r = found->front();
+  // Gone before anything new is bound; a binding that somebody else has made meanwhile is younger, and stays.
+  if (r.get<instant>("created_at") <= expired) {
+    const auto freed = co_await db_.run(free_key_of, caller, key, expired);
+    if (!freed)
+      co_return freed.error();
+    if (freed->front().get<std::int64_t>("freed") > 0)
+      co_return std::optional<idempotency_binding>{};
+  }
   std::optional<int> status;
   if (const auto stored = r.find<std::int64_t>("first_status"))
     status = static_cast<int>(*stored);

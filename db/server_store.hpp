@@ -92,8 +92,10 @@ public:
   asio::awaitable<result<std::vector<action>>>
   actions_of(server_id id, std::optional<action_id> before, int limit);
 
-  /// nullopt when the caller never used the key.
-  asio::awaitable<result<std::optional<idempotency_binding>>> find_key(std::string caller, std::string key);
+  /// nullopt when the caller has not used the key since `expired`: an older binding is dropped, so that the
+  /// key can be bound anew, unless what it made is still under way.
+  asio::awaitable<result<std::optional<idempotency_binding>>>
+  find_key(std::string caller, std::string key, instant expired);
   /// Remembers the status of the first answer; answers the one that was first.
   asio::awaitable<result<int>> set_first_status(std::string caller, std::string key, int status);
 

@@ -31,6 +31,8 @@ inline constexpr std::chrono::seconds storing_time{20};
 struct edge_options {
   /// How long a create's answer may wait for VirtFusion: `http.patience`.
   std::chrono::milliseconds patience{10'000};
+  /// Business time for which a key binds its request: `idempotency.keep`.
+  std::chrono::milliseconds keep_keys = std::chrono::hours{24};
   /// `http.key_rate` and `http.key_burst`.
   key_guard_options keys = {};
   /// Questions to one actor that may be unanswered; further ones are refused: errc::overloaded.

@@ -26,7 +26,8 @@ asio::awaitable<result<std::optional<db::idempotency_binding>>>
 find_earlier(edge_state& edge, std::optional<idempotency_claim> claim) {
   if (!claim)
     co_return std::optional<db::idempotency_binding>{};
-  auto bound = co_await edge.servers.find_key(claim->caller, claim->key);
+  auto bound = co_await edge.servers.find_key(claim->caller, claim->key,
+                                              edge.services.business.now() - edge.options.keep_keys);
   if (bound && *bound &&
       ((*bound)->method != claim->method || (*bound)->path != claim->path ||
        (*bound)->body_hash != claim->body_hash))

@@ -178,6 +178,44 @@ TEST_F(ApiServers, ARefusedRequestLeavesItsKeyFree) {
   EXPECT_EQ(engine.call("POST", "/v1/servers", small, key).status, 201u);
 }
 
+TEST_F(ApiServers, AKeyBindsForADay) {
+  const test::engine::headers key{{"Idempotency-Key", "old"}};
+  const auto other = R"({"planId":"small","region":"north","userId":2})";
+  const auto first = engine.call("POST", "/v1/servers", small, key);
+  ASSERT_EQ(first.status, 201u);
+  const auto age = [&](const std::string& span) {
+    test::run_sql(database.url(),
+                  "UPDATE idempotency_keys SET created_at = created_at - interval '" + span + "'");
+  };
+  engine.rig.wait_for({first.at("/actionId").as_int64()});
+  age("23 hours");
+  EXPECT_EQ(engine.call("POST", "/v1/servers", other, key).status, 409u);
+  age("1 hour");
+  const auto second = engine.call("POST", "/v1/servers", other, key);
+  EXPECT_EQ(second.status, 201u) << second.body;
+  EXPECT_EQ(second.header("Idempotent-Replayed"), "");
+  EXPECT_NE(second.at("/id"), first.at("/id"));
+  EXPECT_EQ(engine.call("POST", "/v1/servers", other, key).at("/id"), second.at("/id"));
+  engine.rig.wait_for({second.at("/actionId").as_int64()});
+  age("24 hours");
+  const auto gone =
+    engine.call("DELETE", "/v1/servers/" + std::to_string(second.at("/id").as_int64()), {}, key);
+  EXPECT_EQ(gone.status, 202u) << gone.body;
+}
+
+TEST_F(ApiServers, AKeyBindsForAsLongAsItsOrderIsUnderWay) {
+  const test::engine::headers key{{"Idempotency-Key", "slow"}};
+  panel.add_fault({{"operation", "POST /servers"},
+                   {"kind", "status"},
+                   {"status", 503},
+                   {"retryAfter", 3'000},
+                   {"count", 1}});
+  const auto first = engine.call("POST", "/v1/servers", small, key);
+  ASSERT_EQ(first.status, 202u) << first.body;
+  test::run_sql(database.url(), "UPDATE idempotency_keys SET created_at = created_at - interval '30 hours'");
+  EXPECT_EQ(engine.call("POST", "/v1/servers", small, key).at("/id"), first.at("/id"));
+}
+
 TEST_F(ApiServers, FiftyAtOnceMakeOneServerAndTellOnePassword) {
   std::vector<test::raw_connection> connections;
   connections.reserve(50);

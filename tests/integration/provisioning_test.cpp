@@ -1,8 +1,14 @@
+#include "tests/support/postgres_proxy.hpp"
 #include "tests/support/provisioning_rig.hpp"
+#include "tests/support/temporary_folder.hpp"
 
 #include <boost/asio/co_spawn.hpp>
+#include <caf/send.hpp>
 #include <gtest/gtest.h>
 
+#include <memory>
+#include <optional>
+#include <string>
 #include <type_traits>
 #include <vector>
 
@@ -68,6 +74,85 @@ TEST_F(Provisioning, TheNoteOfAUserLeavesLaterCommitsOnItsConnectionDurable) {
   ASSERT_TRUE(told) << told.error().detail;
   EXPECT_EQ(*told, "on");
   EXPECT_EQ(test::run_sql(database.url(), "SELECT virtfusion_user_id FROM users WHERE id = 1"), "77");
+}
+
+/// A provisioner whose next order is stored while the answer to its COMMIT is lost: it learns of that when
+/// `decide` is called, and a sweep begins the saga before.
+class LostOrderCommit : public testing::Test {
+protected:
+  void begin(const simulated_panel& panel) {
+    rig_ = std::make_unique<provisioning_rig>(database_, panel);
+    auto& loop = rig_->runtime.loop();
+    proxy_ = std::make_unique<test::postgres_proxy>(loop, folder_.path(), database_.url());
+    auto options = database_.options();
+    options.url = proxy_->url();
+    db_ = std::make_unique<db::database>(loop.get_executor(), options);
+    ASSERT_TRUE(test::run(loop, db_->connect()));
+    servers_ = std::make_unique<db::server_store>(*db_);
+    caf::anon_send_exit(rig_->provisioner, caf::exit_reason::kill);
+    rig_->provisioner = actors::spawn_server_provisioner(rig_->runtime.system(), loop.get_executor(),
+                                                         *servers_, rig_->services, {});
+    caf::anon_send(rig_->provisioner, actors::lease_acquired{});
+    proxy_->next_commit(test::postgres_proxy::at_commit::lose_answer);
+    auto asked = rig_->runtime.asker().ask<actors::create_outcome>(rig_->provisioner, 1h,
+                                                                   rig_->create_message(rig_->order(), 60s));
+    asio::co_spawn(loop, std::move(asked), [this](std::exception_ptr, result<actors::create_outcome> answer) {
+      answer_ = std::move(answer);
+    });
+    ASSERT_TRUE(test::run_until(loop, [&] { return proxy_->has_cut(); }));
+    proxy_->accept(false);
+    proxy_->cut_all();
+  }
+
+  bool wait_until_action_is(const std::string& column, const std::string& value) {
+    return test::run_until(rig_->runtime.loop(), [&] {
+      return test::run_sql(database_.url(), "SELECT " + column + " FROM actions") == value;
+    });
+  }
+
+  void decide() {
+    ASSERT_FALSE(answer_);
+    proxy_->accept(true);
+    ASSERT_TRUE(test::run_until(rig_->runtime.loop(), [&] { return answer_.has_value(); }));
+    ASSERT_TRUE(*answer_) << answer_->error().detail;
+  }
+
+  ~LostOrderCommit() override {
+    if (db_)
+      test::run(rig_->runtime.loop(), db_->close(1s));
+  }
+
+  test::test_database database_;
+  test::temporary_folder folder_;
+  std::unique_ptr<provisioning_rig> rig_;
+  std::unique_ptr<test::postgres_proxy> proxy_;
+  std::unique_ptr<db::database> db_;
+  std::unique_ptr<db::server_store> servers_;
+  std::optional<result<actors::create_outcome>> answer_;
+};
+
+TEST_F(LostOrderCommit, CostsItsOrdererNeitherPasswordNorPatience) {
+  const simulated_panel slow{{"--build-time", "600"}};
+  begin(slow);
+  ASSERT_TRUE(wait_until_action_is("step", "building"));
+  decide();
+  EXPECT_TRUE((*answer_)->is_decided);
+  EXPECT_FALSE((*answer_)->password.empty());
+}
+
+TEST_F(LostOrderCommit, OfWhatIsOverSinceIsAnsweredAndCountedOnce) {
+  const simulated_panel panel{{"--build-time", "0"}};
+  begin(panel);
+  ASSERT_TRUE(wait_until_action_is("state", "succeeded"));
+  const auto figures = [&] {
+    return test::run(rig_->runtime.loop(), rig_->runtime.asker().ask<actors::provisioner_figures>(
+                                             rig_->provisioner, 10s, actors::provisioner_figures_query{}));
+  };
+  ASSERT_TRUE(test::run_until(rig_->runtime.loop(), [&] { return figures()->open_creates == 0; }));
+  decide();
+  EXPECT_TRUE((*answer_)->is_decided);
+  ASSERT_TRUE(test::run_until(rig_->runtime.loop(), [&] { return figures()->open_creates == 0; }));
+  EXPECT_EQ(figures()->succeeded, 1u);
 }
 
 TEST_F(Provisioning, ALostAnswerIsAdopted) {
