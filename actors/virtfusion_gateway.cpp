@@ -186,7 +186,7 @@ struct virtfusion_gateway_state {
     else
       release_slot(found, slot, now);
     if (slot.is_probe)
-      end_probe(ended.outcome, now);
+      end_probe(ended.outcome, failure, now);
     else
       learn(slot, ended.outcome, failure, now);
     if (slot.call)
@@ -281,11 +281,12 @@ struct virtfusion_gateway_state {
     for (auto& late : queues.expire(now))
       drop(std::move(late));
     queues.unpark(now);
+    const auto is_probe_due = breaker.is_in_doubt() ||
+                              (breaker.now_in() == circuit_breaker::state::open && breaker.probe_at() <= now);
+    if (is_probe_due && !is_probing && flights.size() < static_cast<std::size_t>(setup.options.max_in_flight))
+      send_probe(now);
     if (breaker.is_closed())
       send_waiting(now);
-    else if (breaker.now_in() == circuit_breaker::state::open && breaker.probe_at() <= now &&
-             flights.size() < static_cast<std::size_t>(setup.options.max_in_flight))
-      send_probe(now);
     arm(now);
   }
 
@@ -310,7 +311,10 @@ struct virtfusion_gateway_state {
   }
 
   void send_probe(steady_time now) {
-    breaker.begin_probe();
+    is_probing = true;
+    // In doubt, calls pass until the probe has decided.
+    if (!breaker.is_closed())
+      breaker.begin_probe();
     flight slot;
     slot.is_probe = true;
     slot.sent_at = now;
@@ -377,11 +381,10 @@ struct virtfusion_gateway_state {
                  {{"alert", "virtfusion_forbidden"},
                   {"operation", traits_of(slot.op).name},
                   {"error", failure->text}});
-    const auto is_of_the_caller = status >= 400 && status < 500;
-    const auto has_opened =
-      status == 401 ? breaker.on_refusal(now) : !is_of_the_caller && breaker.on_failure(now);
-    if (has_opened)
+    if (status == 401 ? breaker.on_refusal(now) : status / 100 != 4 && breaker.on_failure(now))
       on_breaker_opened(*failure, now);
+    if (status / 100 == 4)
+      breaker.on_answer();
   }
 
   void on_breaker_opened(const call_failure& last, steady_time now) {
@@ -394,12 +397,16 @@ struct virtfusion_gateway_state {
     }
   }
 
-  void end_probe(const exchange_outcome& outcome, steady_time now) {
+  void
+  end_probe(const exchange_outcome& outcome, const std::optional<call_failure>& failure, steady_time now) {
+    is_probing = false;
     // Any answer but a failure or "I do not know you" shows that somebody is at home.
     const auto has_succeeded = outcome.has_value() && outcome->status >= 200 && outcome->status < 500 &&
                                outcome->status != 401 && outcome->status / 100 != 3;
-    breaker.end_probe(has_succeeded, now);
-    if (has_succeeded)
+    const auto was_closed = breaker.is_closed();
+    if (breaker.end_probe(has_succeeded, now))
+      on_breaker_opened(*failure, now);
+    if (has_succeeded && !was_closed)
       log::info("VirtFusion answers again", {{"alert_cleared", "virtfusion_down"}});
   }
 
@@ -511,6 +518,7 @@ struct virtfusion_gateway_state {
   std::map<std::uint64_t, flight> flights;
   std::uint64_t next_flight = 1;
   std::size_t polls_under_way = 0;
+  bool is_probing = false;
   per_class<steady_time> stopped_until{};
   /// Operations that the token was refused for: one alert each, until one succeeds again.
   std::set<operation> forbidden;

@@ -77,7 +77,7 @@ function(skyengine_add_header_check)
   file(GLOB_RECURSE headers RELATIVE ${PROJECT_SOURCE_DIR} CONFIGURE_DEPENDS
        ${PROJECT_SOURCE_DIR}/domain/*.hpp ${PROJECT_SOURCE_DIR}/config/*.hpp ${PROJECT_SOURCE_DIR}/db/*.hpp
        ${PROJECT_SOURCE_DIR}/net/*.hpp ${PROJECT_SOURCE_DIR}/actors/*.hpp ${PROJECT_SOURCE_DIR}/commands/*.hpp
-       ${PROJECT_SOURCE_DIR}/tests/*.hpp)
+       ${PROJECT_SOURCE_DIR}/tests/*.hpp ${PROJECT_SOURCE_DIR}/bench/*.hpp)
   set(sources)
   foreach(header IN LISTS headers)
     set(source ${PROJECT_BINARY_DIR}/headers/${header}.cpp)

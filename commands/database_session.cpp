@@ -2,6 +2,9 @@
 
 #include "db/clock_store.hpp"
 #include "db/migrations.hpp"
+#include "domain/log.hpp"
+
+#include <exception>
 
 namespace skyengine::commands {
 
@@ -61,10 +64,14 @@ result<> database_session::ensure_running() {
 }
 
 database_session::~database_session() {
-  if (database_ && runtime_)
-    static_cast<void>(run_to_end(loop(), close(*database_)));
-  if (runtime_)
-    runtime_->shut_down();
+  try {
+    if (database_ && runtime_)
+      static_cast<void>(run_to_end(loop(), close(*database_)));
+    if (runtime_)
+      runtime_->shut_down();
+  } catch (const std::exception& failure) {
+    log::error("the database session did not end in order", {{"error", failure.what()}});
+  }
   database_.reset();
   runtime_.reset();
 }

@@ -191,7 +191,7 @@ result<> engine::compose(const config::settings& settings) {
 
   asio::co_spawn(
     loop(),
-    lease_->keep([this]() -> asio::awaitable<void> { co_await drain(); },
+    lease_->keep([this]() -> asio::awaitable<void> { co_await on_lease_lost(); },
                  [this](std::int64_t) { caf::anon_send(provisioner_, actors::lease_acquired{}); }),
     needed("the lease"));
   asio::co_spawn(loop(), become_ready(), needed("the start"));
@@ -252,10 +252,13 @@ asio::awaitable<void> engine::watch_database() {
   }
 }
 
-asio::awaitable<void> engine::drain() {
+asio::awaitable<void> engine::on_lease_lost() {
   const auto drained = co_await session_->runtime().asker().ask<void>(provisioner_, 1h, actors::lease_lost{});
   if (!drained)
     log::warn("the sagas were not seen to end", {{"error", drained.error().detail}});
+  // A lease goes by the node's name: without that, it would be taken from whoever has the name now.
+  while (!is_stopping_ && !name_lock_->is_held())
+    co_await actors::runtime::wait_until(timers(), timers().now() + 200ms);
 }
 
 asio::awaitable<void> engine::wind_down() {

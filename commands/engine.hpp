@@ -60,7 +60,7 @@ private:
   boost::asio::awaitable<void> keep_name();
   boost::asio::awaitable<void> wind_down();
   boost::asio::awaitable<void> watch_database();
-  boost::asio::awaitable<void> drain();
+  boost::asio::awaitable<void> on_lease_lost();
   void fail(std::string why);
   /// What the end of a coroutine is told to without which this node is none: an exception ends the node.
   std::function<void(std::exception_ptr)> needed(std::string what);

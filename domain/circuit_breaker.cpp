@@ -11,8 +11,10 @@ circuit_breaker::second& circuit_breaker::bucket(time_point now) noexcept {
 }
 
 void circuit_breaker::on_success(time_point now) noexcept {
-  if (is_closed())
-    ++bucket(now).successes;
+  if (!is_closed())
+    return;
+  ++bucket(now).successes;
+  run_ = 0;
 }
 
 bool circuit_breaker::on_failure(time_point now) noexcept {
@@ -20,6 +22,7 @@ bool circuit_breaker::on_failure(time_point now) noexcept {
     return false;
   auto& current = bucket(now);
   ++current.failures;
+  ++run_;
   std::uint32_t calls = 0;
   std::uint32_t failures = 0;
   for (const auto& each : seconds_) {
@@ -41,13 +44,18 @@ bool circuit_breaker::on_refusal(time_point now) noexcept {
   return true;
 }
 
-void circuit_breaker::end_probe(bool has_succeeded, time_point now) noexcept {
+bool circuit_breaker::end_probe(bool has_succeeded, time_point now) noexcept {
+  const auto was_closed = is_closed();
+  run_ = 0;
   if (!has_succeeded) {
     open(now);
-    return;
+    return was_closed;
   }
+  // One answer to a probe does not outweigh what the calls of the window say.
+  if (!was_closed)
+    seconds_ = {};
   state_ = state::closed;
-  seconds_ = {};
+  return false;
 }
 
 void circuit_breaker::open(time_point now) noexcept {

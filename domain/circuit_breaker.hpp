@@ -7,8 +7,9 @@
 
 namespace skyengine {
 
-/// Stops calling who fails too often. Closed: calls pass and are counted. Open: none passes until `probe_at`.
-/// Then one probe decides: closed again, or open for another span.
+/// Stops calling who fails too often. Closed: calls pass and are counted; where they are too few to judge by,
+/// a run of failures casts doubt, and a probe decides. Open: none passes until `probe_at`. Then one probe
+/// decides: closed again, or open for another span.
 class circuit_breaker {
 public:
   using time_point = std::chrono::steady_clock::time_point;
@@ -16,6 +17,8 @@ public:
 
   /// Fewer calls than this within the window say nothing.
   static constexpr std::uint32_t least_calls = 20;
+  /// So many failures without an answer in between cast doubt.
+  static constexpr std::uint32_t doubtful_run = 3;
   static constexpr std::chrono::seconds window{10};
   static constexpr std::chrono::seconds open_for{5};
 
@@ -23,9 +26,13 @@ public:
   bool is_closed() const noexcept { return state_ == state::closed; }
   /// While open: when the probe is due.
   time_point probe_at() const noexcept { return probe_at_; }
+  /// While closed: whether the caller should send a probe and tell what came of it.
+  bool is_in_doubt() const noexcept { return is_closed() && run_ >= doubtful_run; }
 
-  /// What calls brought. Neither counts while it is not closed: those calls were sent before it opened.
+  /// What calls brought. None counts while it is not closed: those calls were sent before it opened.
   void on_success(time_point now) noexcept;
+  /// An answer that says nothing of the other side's health but that it is there.
+  void on_answer() noexcept { run_ = 0; }
   /// True when this one opened it.
   bool on_failure(time_point now) noexcept;
   /// Opens at once, however few the calls. True when this one opened it.
@@ -33,7 +40,8 @@ public:
 
   /// While open and due: the caller sends the probe and tells what came of it.
   void begin_probe() noexcept { state_ = state::half_open; }
-  void end_probe(bool has_succeeded, time_point now) noexcept;
+  /// True when this one opened it.
+  bool end_probe(bool has_succeeded, time_point now) noexcept;
 
 private:
   // The window slides by the second.
@@ -48,6 +56,8 @@ private:
 
   state state_ = state::closed;
   time_point probe_at_{};
+  /// Failures since the last answer.
+  std::uint32_t run_ = 0;
   std::array<second, static_cast<std::size_t>(window.count())> seconds_{};
 };
 

@@ -211,6 +211,7 @@ TEST(RuntimeOnRealTime, ServesAsksFromOtherThreadsPosts) {
     }
   };
   std::vector<std::thread> foreign;
+  foreign.reserve(3);
   for (int i = 0; i < 3; ++i)
     foreign.emplace_back([&] {
       asio::post(runtime.loop(), [&] { asio::co_spawn(runtime.loop(), ask_many(), asio::detached); });

@@ -95,7 +95,8 @@ protected:
     virtfusion.on = [](const auto&) { return fake_virtfusion::status(500); };
     for (int i = 0; i < 20; ++i)
       create();
-    advance(100ms);
+    // The calls' failures, and then that of the probe that the first three of them asked for.
+    advance(200ms);
     ASSERT_EQ(figures().breaker_state, 2U);
   }
 
@@ -285,14 +286,16 @@ struct unsafe_case {
 };
 class VirtFusionGatewayUnsafe : public VirtFusionGateway, public testing::WithParamInterface<unsafe_case> {};
 TEST_P(VirtFusionGatewayUnsafe, IsNeverRepeated) {
-  virtfusion.on = [](const auto&) { return GetParam().reply; };
+  virtfusion.on = [](const auto& what) {
+    return what.op == operation::connect ? fake_virtfusion::ok() : GetParam().reply;
+  };
   create();
   begin(within(60s), net::virtfusion::build_server(any_server, {{1}, "n", "h", {}}));
   begin(within(60s), net::virtfusion::create_user({{1}, "n", "n@example.com"}));
   begin(within(60s), net::virtfusion::add_ssh_key({1}, "k", "ssh-ed25519 A"));
   begin(within(60s), net::virtfusion::restart_server(any_server));
   advance(3min);
-  EXPECT_EQ(virtfusion.seen.size(), 5U);
+  EXPECT_EQ(virtfusion.seen.size() - virtfusion.count(operation::connect), 5U);
 }
 INSTANTIATE_TEST_SUITE_P(Whatever,
                          VirtFusionGatewayUnsafe,
@@ -307,22 +310,25 @@ INSTANTIATE_TEST_SUITE_P(Whatever,
 
 TEST_F(VirtFusionGateway, RepeatsWhatIsSafeUntilItSucceeds) {
   virtfusion.once = {fake_virtfusion::status(502), fake_virtfusion::broken(no_answer::kind::lost),
-                     fake_virtfusion::broken(no_answer::kind::not_sent), fake_virtfusion::ok()};
-  const auto asked = get();
+                     fake_virtfusion::broken(no_answer::kind::not_sent)};
+  const auto asked = begin(within(60s), net::virtfusion::list_packages());
   advance(60s);
   ASSERT_TRUE(asked->value.has_value());
   EXPECT_TRUE(asked->value->has_value());
-  EXPECT_EQ(virtfusion.seen.size(), 4U);
+  EXPECT_EQ(virtfusion.count(operation::list_packages), 4U);
 }
 
 TEST_F(VirtFusionGateway, GivesUpRepeatingAfterAFewTries) {
-  virtfusion.on = [](const auto&) { return fake_virtfusion::status(500, R"({"msg": "boom"})"); };
-  const auto asked = get(call_class::interactive, 1h);
+  virtfusion.on = [](const auto& what) {
+    return what.op == operation::connect ? fake_virtfusion::ok()
+                                         : fake_virtfusion::status(500, R"({"msg": "boom"})");
+  };
+  const auto asked = begin(within(1h), net::virtfusion::list_packages());
   advance(10min);
   ASSERT_TRUE(asked->value.has_value());
   EXPECT_EQ(failure_of(asked), kind::unknown);
   EXPECT_EQ(asked->value->error().text, "boom");
-  EXPECT_EQ(virtfusion.seen.size(), 5U);
+  EXPECT_EQ(virtfusion.count(operation::list_packages), 5U);
 }
 
 TEST_F(VirtFusionGateway, RepeatsNothingAfterTheDeadline) {
@@ -378,6 +384,37 @@ TEST_F(VirtFusionGateway, OpensTheBreakerAtHalfFailuresOfTwenty) {
   advance(100ms);
   EXPECT_EQ(figures().breaker_state, 2U);
   EXPECT_THAT(log_.alerts, ElementsAre("virtfusion_down"));
+}
+
+TEST_F(VirtFusionGateway, OpensTheBreakerForFewCallsWhenAProbeIsNotAnsweredEither) {
+  virtfusion.on = [](const auto&) { return fake_virtfusion::broken(no_answer::kind::not_sent); };
+  create();
+  create();
+  advance(1s);
+  EXPECT_EQ(virtfusion.count(operation::connect), 0U);
+  create();
+  advance(1s);
+  EXPECT_EQ(virtfusion.count(operation::connect), 1U);
+  EXPECT_EQ(figures().breaker_state, 2U);
+  EXPECT_THAT(log_.alerts, ElementsAre("virtfusion_down"));
+  virtfusion.on = fake_virtfusion{runtime.timers()}.on;
+  advance(5s);
+  EXPECT_EQ(figures().breaker_state, 0U);
+  EXPECT_THAT(log_.cleared, ElementsAre("virtfusion_down"));
+}
+
+TEST_F(VirtFusionGateway, OneOperationThatFailsStopsNoOther) {
+  virtfusion.on = [](const auto& what) {
+    return fake_virtfusion::status(what.op == operation::create_server ? 500 : 200);
+  };
+  for (int i = 0; i < 12; ++i) {
+    create();
+    advance(11s);
+  }
+  EXPECT_EQ(virtfusion.count(operation::connect), 4U);
+  EXPECT_EQ(figures().breaker_state, 0U);
+  EXPECT_THAT(log_.alerts, testing::IsEmpty());
+  EXPECT_THAT(log_.cleared, testing::IsEmpty());
 }
 
 TEST_F(VirtFusionGateway, RefusesPeopleAtOnceWhileTheBreakerIsOpen) {

@@ -88,7 +88,7 @@ protected:
   /// A server that nobody deletes.
   std::string kept_server() {
     const auto made = ask_anew().json();
-    const auto id = std::to_string(made.at("id").to_number<std::int64_t>());
+    auto id = std::to_string(made.at("id").to_number<std::int64_t>());
     const auto limit = std::chrono::steady_clock::now() + patience;
     while (test::run_sql(on_->database_url(), "SELECT state FROM servers WHERE id = " + id) != "active" &&
            std::chrono::steady_clock::now() < limit)

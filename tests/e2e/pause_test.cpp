@@ -22,12 +22,13 @@ using testing::IsEmpty;
 
 constexpr auto order = R"({"planId":"small","region":"north","userId":1})";
 
-bool eventually(world& on, const std::function<bool()>& holds) {
+/// Waits while `living` lives.
+bool eventually(test::engine_process& living, const std::function<bool()>& holds) {
   const auto limit = std::chrono::steady_clock::now() + 60s;
   while (!holds()) {
     if (std::chrono::steady_clock::now() >= limit)
       return false;
-    on.engine(1).child().wait(20ms);
+    living.child().wait(20ms);
   }
   return true;
 }
@@ -46,20 +47,22 @@ TEST(PausedEngine, ThatGoesOnBeyondItsLeaseFindsItsWritesRefusedAndStepsDown) {
     first = on.engine(0).call("POST", "/v1/servers", on.key(), order, {{"Idempotency-Key", "one"}});
   }};
   // VirtFusion works on it: its answer will wait in the socket of who sleeps.
-  const auto has_begun = eventually(on, [&] {
+  const auto has_begun = eventually(on.engine(1), [&] {
     return sql("SELECT count(*) FROM create_attempts") == "1" &&
            on.panel().requests().at("inFlight").to_number<int>() > 0;
   });
   on.engine(0).child().send(SIGSTOP);
   const auto stale = sql("SELECT token FROM nodes WHERE name = 'node-1'");
   const auto other = sql("SELECT token FROM nodes WHERE name = 'node-2'");
-  const auto is_taken_over = eventually(on, [&] { return sql("SELECT token FROM actions") == other; });
+  const auto is_taken_over =
+    eventually(on.engine(1), [&] { return sql("SELECT token FROM actions") == other; });
   on.engine(0).child().send(SIGCONT);
   asker.join();
   ASSERT_TRUE(has_begun);
   ASSERT_TRUE(is_taken_over);
 
-  EXPECT_TRUE(eventually(on, [&] { return sql("SELECT token FROM nodes WHERE name = 'node-1'") != stale; }));
+  EXPECT_TRUE(
+    eventually(on.engine(1), [&] { return sql("SELECT token FROM nodes WHERE name = 'node-1'") != stale; }));
   history told;
   const auto repeated =
     on.engine(1).call("POST", "/v1/servers", on.key(), order, {{"Idempotency-Key", "one"}});
@@ -75,6 +78,33 @@ TEST(PausedEngine, ThatGoesOnBeyondItsLeaseFindsItsWritesRefusedAndStepsDown) {
   EXPECT_EQ(on.panel().requests().at("byOperation").at("POST /servers").to_number<int>(), 1);
   EXPECT_EQ(on.panel().requests().at("byOperation").at("POST /servers/{serverId}/build").to_number<int>(), 1);
   EXPECT_THAT(on.engine(0).log(), HasSubstr("\"alert\":\"lease_lost\""));
+}
+
+TEST(PausedEngine, WhoseNameAnotherHasTakenMeanwhileEndsAndTakesNoLeaseFromIt) {
+  world_options how;
+  how.users = 1;
+  world on{how};
+  const auto sql = [&](const std::string& question) { return test::run_sql(on.database_url(), question); };
+  auto& first = on.engine();
+  first.child().send(SIGSTOP);
+  // Its computer is gone, as far as the database can tell.
+  sql("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+      " WHERE datname = current_database() AND pid <> pg_backend_pid()");
+  const test::temporary_folder folder;
+  auto options = first.options();
+  options.data_dir = folder.path();
+  options.log_file.clear();
+  test::engine_process second{on.panel(), options};
+  second.start();
+  const auto token = sql("SELECT token FROM nodes WHERE name = 'node-1'");
+  first.child().send(SIGCONT);
+  EXPECT_EQ(first.child().wait(30s), 1);
+  EXPECT_THAT(first.log(), HasSubstr("another engine has taken the name node-1"));
+  EXPECT_EQ(sql("SELECT token FROM nodes WHERE name = 'node-1'"), token);
+  // The holder renews its lease every few seconds, and would have found it lost.
+  EXPECT_EQ(second.call("POST", "/v1/servers", on.key(), order).status, 201u);
+  EXPECT_THAT(second.log(), testing::Not(HasSubstr("lease_lost")));
+  EXPECT_EQ(second.terminate(), 0);
 }
 
 } // namespace skyengine::torture

@@ -196,6 +196,30 @@ TEST_F(VirtfusionFault, ARefusedTokenStopsAllCallsUntilItIsTakenAgain) {
   EXPECT_THAT(differences(on_, told_), IsEmpty());
 }
 
+TEST_F(VirtfusionFault, ThatItIsAwayIsKnownBeforeAnybodyOrders) {
+  const auto says = [this](std::string_view what) {
+    const auto limit = std::chrono::steady_clock::now() + 60s;
+    auto ready = on_.engine().call("GET", "/readyz", {});
+    while (ready.body.find(what) == std::string::npos && std::chrono::steady_clock::now() < limit) {
+      on_.engine().child().wait(200ms);
+      ready = on_.engine().call("GET", "/readyz", {});
+    }
+    EXPECT_EQ(ready.status, 200u);
+    EXPECT_THAT(ready.body, HasSubstr(what));
+  };
+  fault({{"operation", "*"}, {"kind", "status"}, {"status", 503}});
+  on_.engine().kill();
+  on_.engine().start();
+  says(R"("check":"virtfusion")");
+  EXPECT_EQ(order().status, 503u);
+  EXPECT_EQ(count_in_log("\"alert\":\"virtfusion_down\""), 1u);
+  on_.panel().clear_faults();
+  says(R"("status":"ready")");
+  EXPECT_EQ(count_in_log("\"alert_cleared\":\"virtfusion_down\""), 1u);
+  insist_on_an_order();
+  EXPECT_THAT(differences(on_, told_), IsEmpty());
+}
+
 TEST_F(VirtfusionFault, TwelveSecondsForEverythingKeepNobodyWaitingLonger) {
   const auto pid = on_.engine().child().pid();
   const auto before = test::memory_kib(pid, "VmRSS");

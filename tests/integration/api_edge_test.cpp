@@ -425,9 +425,9 @@ protected:
 
 TEST_F(ApiEdgeLimits, AUsersKeyHasItsRateAndAnOperatorsHasNone) {
   test::engine engine{database, panel, {.keys = {1, 3}}};
-  std::vector<unsigned> statuses;
-  for (int i = 0; i < 4; ++i)
-    statuses.push_back(engine.call_as(engine.user_1_key, "GET", "/v1/plans").status);
+  std::vector<unsigned> statuses(4);
+  for (auto& status : statuses)
+    status = engine.call_as(engine.user_1_key, "GET", "/v1/plans").status;
   EXPECT_THAT(statuses, testing::ElementsAre(200u, 200u, 200u, 429u));
   const auto limited = engine.call_as(engine.user_1_key, "GET", "/nowhere");
   EXPECT_EQ(limited.status, 429u);

@@ -137,6 +137,8 @@ TEST_F(ApiLevers, WhoJoinsACreateOfAnotherNodeTakesNoRoomFromANewOne) {
 TEST_F(ApiLevers, TwoAtOnceWithOneKeyRevokeTheKeyThatTheyAnswerFor) {
   std::vector<std::int64_t> ids;
   std::vector<test::raw_connection> connections;
+  ids.reserve(2);
+  connections.reserve(2);
   for (int i = 0; i < 2; ++i)
     ids.push_back(
       engine.call("POST", "/v1/api-keys", R"({"operator":true,"name":"x"})").at("/id").as_int64());

@@ -117,7 +117,7 @@ protected:
     ASSERT_TRUE(*answer_) << answer_->error().detail;
   }
 
-  ~LostOrderCommit() override {
+  void TearDown() override {
     if (db_)
       test::run(rig_->runtime.loop(), db_->close(1s));
   }

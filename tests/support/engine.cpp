@@ -2,6 +2,7 @@
 
 #include "db/api_key_store.hpp"
 #include "net/api/api_key_secret.hpp"
+#include "tests/support/at_end.hpp"
 #include "tests/support/contract.hpp"
 
 #include <boost/json/parse.hpp>
@@ -81,7 +82,7 @@ engine::engine(const test_database& database,
 }
 
 engine::~engine() {
-  run(rig.runtime.loop(), server.stop(1s));
+  at_end([this] { run(rig.runtime.loop(), server.stop(1s)); });
   edge.set_provisioner({});
   edge.set_gateway({});
   edge.set_supervisor({});

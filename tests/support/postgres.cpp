@@ -1,5 +1,6 @@
 #include "tests/support/postgres.hpp"
 
+#include "tests/support/at_end.hpp"
 #include "tests/support/loop.hpp"
 
 #include <libpq-fe.h>
@@ -49,7 +50,7 @@ void apply_migrations(const std::string& url, std::span<const db::migration> mig
 /// Has the program's migrations; made once in a process.
 const std::string& template_database() {
   static const std::string name = [] {
-    const std::string made = "migrated";
+    std::string made = "migrated";
     run_sql(url_of("postgres"), "CREATE DATABASE " + made);
     apply_migrations(url_of(made), db::embedded_migrations());
     return made;
@@ -191,7 +192,7 @@ small_files::small_files(std::size_t bytes) {
 }
 
 small_files::~small_files() {
-  limit_files(RLIM_INFINITY);
+  at_end([] { limit_files(RLIM_INFINITY); });
 }
 
 read_only_postgres::read_only_postgres() {
@@ -199,7 +200,7 @@ read_only_postgres::read_only_postgres() {
 }
 
 read_only_postgres::~read_only_postgres() {
-  set_read_only("off");
+  at_end([] { set_read_only("off"); });
 }
 
 } // namespace skyengine::test

@@ -1,5 +1,7 @@
 #include "tests/support/provisioning_rig.hpp"
 
+#include "tests/support/at_end.hpp"
+
 #include <boost/asio/detached.hpp>
 #include <caf/send.hpp>
 
@@ -68,13 +70,15 @@ provisioning_rig::provisioning_rig(const test_database& database,
 }
 
 provisioning_rig::~provisioning_rig() {
-  auto drained = run(runtime.loop(), runtime.asker().ask<void>(provisioner, 20s, actors::drain_sagas{}));
-  static_cast<void>(drained);
-  run(runtime.loop(), lease.release());
-  caf::anon_send_exit(provisioner, caf::exit_reason::user_shutdown);
-  caf::anon_send_exit(gateway, caf::exit_reason::user_shutdown);
-  transport.close();
-  run(runtime.loop(), db.close(1s));
+  at_end([this] {
+    auto drained = run(runtime.loop(), runtime.asker().ask<void>(provisioner, 20s, actors::drain_sagas{}));
+    static_cast<void>(drained);
+    run(runtime.loop(), lease.release());
+    caf::anon_send_exit(provisioner, caf::exit_reason::user_shutdown);
+    caf::anon_send_exit(gateway, caf::exit_reason::user_shutdown);
+    transport.close();
+    run(runtime.loop(), db.close(1s));
+  });
   provisioner = nullptr;
   gateway = nullptr;
   caller.set_gateway(gateway);

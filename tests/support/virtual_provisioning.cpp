@@ -1,6 +1,7 @@
 #include "tests/support/virtual_provisioning.hpp"
 
 #include "db/audit.hpp"
+#include "tests/support/at_end.hpp"
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -47,21 +48,23 @@ virtual_provisioning::virtual_provisioning() : db(runtime.loop().get_executor(),
 }
 
 virtual_provisioning::~virtual_provisioning() {
-  bool is_drained = false;
-  panel.clear_faults();
-  asio::co_spawn(runtime.loop(), runtime.asker().ask<void>(provisioner, 1h, actors::drain_sagas{}),
-                 [&](std::exception_ptr, const result<void>&) { is_drained = true; });
-  EXPECT_TRUE(advance_until([&] { return is_drained; })) << "the sagas do not end";
-  asio::co_spawn(runtime.loop(), lease.release(), asio::detached);
-  settle();
-  caf::anon_send_exit(provisioner, caf::exit_reason::user_shutdown);
-  caf::anon_send_exit(gateway, caf::exit_reason::user_shutdown);
-  provisioner = nullptr;
-  gateway = nullptr;
-  caller.set_gateway(gateway);
-  settle();
-  run(runtime.loop(), db.close(1s));
-  runtime.shut_down();
+  at_end([this] {
+    bool is_drained = false;
+    panel.clear_faults();
+    asio::co_spawn(runtime.loop(), runtime.asker().ask<void>(provisioner, 1h, actors::drain_sagas{}),
+                   [&](std::exception_ptr, const result<void>&) { is_drained = true; });
+    EXPECT_TRUE(advance_until([&] { return is_drained; })) << "the sagas do not end";
+    asio::co_spawn(runtime.loop(), lease.release(), asio::detached);
+    settle();
+    caf::anon_send_exit(provisioner, caf::exit_reason::user_shutdown);
+    caf::anon_send_exit(gateway, caf::exit_reason::user_shutdown);
+    provisioner = nullptr;
+    gateway = nullptr;
+    caller.set_gateway(gateway);
+    settle();
+    run(runtime.loop(), db.close(1s));
+    runtime.shut_down();
+  });
 }
 
 void virtual_provisioning::settle() {

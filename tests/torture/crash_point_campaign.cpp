@@ -17,7 +17,6 @@ namespace skyengine::torture {
 
 namespace {
 
-namespace json = boost::json;
 using namespace std::chrono_literals;
 
 constexpr auto crash_patience = 30s;
@@ -193,6 +192,7 @@ report crash_points(const crash_options& options) {
     }
   };
   std::vector<std::thread> workers;
+  workers.reserve(static_cast<std::size_t>(options.parallel));
   for (int i = 0; i < options.parallel; ++i)
     workers.emplace_back(work);
   for (auto& worker : workers)

@@ -59,9 +59,7 @@ report play(const arguments& given) {
   return flood(how);
 }
 
-} // namespace
-
-int main(int argc, char** argv) {
+int run(int argc, char** argv) {
   CLI::App app{"Kills, floods and confuses real engines, then holds both sides and what clients were told "
                "against each other."};
   app.name("torture");
@@ -84,16 +82,22 @@ int main(int argc, char** argv) {
   std::printf("campaign %s, seed %llu\n", given.campaign.c_str(),
               static_cast<unsigned long long>(given.seed));
   std::fflush(stdout);
+  const auto done = play(given);
+  for (const auto& [name, value] : done.figures)
+    std::printf("  %-22s %s\n", name.c_str(), value.c_str());
+  for (const auto& difference : done.differences)
+    std::printf("DIFFERS %s\n", difference.c_str());
+  std::printf("%s\n", done.differences.empty() ? "holds" : "does not hold");
+  return done.differences.empty() ? 0 : 1;
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
   try {
-    const auto done = play(given);
-    for (const auto& [name, value] : done.figures)
-      std::printf("  %-22s %s\n", name.c_str(), value.c_str());
-    for (const auto& difference : done.differences)
-      std::printf("DIFFERS %s\n", difference.c_str());
-    std::printf("%s\n", done.differences.empty() ? "holds" : "does not hold");
-    return done.differences.empty() ? 0 : 1;
-  } catch (const std::exception& e) {
-    std::printf("DIFFERS %s\n", e.what());
+    return run(argc, argv);
+  } catch (const std::exception& failure) {
+    std::printf("DIFFERS %s\n", failure.what());
     return 1;
   }
 }

@@ -167,6 +167,44 @@ TEST(CircuitBreaker, TakesNoNoteOfCallsThatEndWhileItIsOpen) {
   EXPECT_EQ(breaker.probe_at(), start + 5s);
 }
 
+TEST(CircuitBreaker, IsInDoubtAfterThreeFailuresWithoutAnAnswer) {
+  circuit_breaker breaker;
+  const auto fail_twice = [&] {
+    breaker.on_failure(start);
+    breaker.on_failure(start);
+  };
+  fail_twice();
+  breaker.on_success(start);
+  fail_twice();
+  breaker.on_answer();
+  fail_twice();
+  EXPECT_FALSE(breaker.is_in_doubt());
+  breaker.on_failure(start + 1h);
+  EXPECT_TRUE(breaker.is_in_doubt());
+  EXPECT_TRUE(breaker.is_closed());
+}
+
+TEST(CircuitBreaker, LetsAProbeDecideADoubt) {
+  circuit_breaker breaker;
+  for (int i = 0; i < 3; ++i)
+    breaker.on_failure(start);
+  EXPECT_FALSE(breaker.end_probe(true, start));
+  EXPECT_FALSE(breaker.is_in_doubt());
+  for (int i = 0; i < 3; ++i)
+    breaker.on_failure(start);
+  EXPECT_TRUE(breaker.end_probe(false, start + 1s));
+  EXPECT_EQ(breaker.now_in(), breaker_state::open);
+  EXPECT_EQ(breaker.probe_at(), start + 6s);
+}
+
+TEST(CircuitBreaker, AProbeInDoubtOutweighsNoWindowOfFailures) {
+  circuit_breaker breaker;
+  for (int i = 0; i < 19; ++i)
+    breaker.on_failure(start);
+  breaker.end_probe(true, start);
+  EXPECT_TRUE(breaker.on_failure(start));
+}
+
 TEST(Backoff, DoublesUpToItsCap) {
   constexpr backoff waits{500ms, 15s};
   static_assert(waits.ceiling(1) == 500ms);
