@@ -21,7 +21,7 @@ using namespace std::chrono_literals;
 
 // A saga waits its turn however long the queue is; this only bounds one stay in it.
 constexpr auto queue_patience = 10min;
-constexpr auto template_life = 10min;
+constexpr auto catalogue_life = 10min;
 // A failed build is tried once more before the server is given up.
 constexpr int most_builds = 2;
 // So often a build may not fit the server's state, though nothing of it is to be seen there.
@@ -105,25 +105,17 @@ protected:
     co_return std::nullopt;
   }
 
-  /// The resources that a server of `package` has. nullopt when stopped; an error when VirtFusion has no such
-  /// package.
-  asio::awaitable<std::optional<result<vf::server_resources>>> resources_of(call_options how,
-                                                                            package_id package) {
-    if (const auto found = services_.resources.find(package);
-        found != services_.resources.end() && found->second.until > now())
-      co_return found->second.value;
-    const auto packages = co_await insist(how, vf::list_packages());
-    if (!packages)
-      co_return std::nullopt;
-    if (packages->has_error())
-      co_return result<vf::server_resources>{packages->error().as_error()};
-    for (const auto& known : **packages)
-      services_.resources[known.id] = {known.resources, now() + template_life};
-    const auto found = services_.resources.find(package);
-    if (found == services_.resources.end())
-      co_return result<vf::server_resources>{
-        error{errc::virtfusion_rejected, "VirtFusion has no package " + std::to_string(package.value)}};
-    co_return found->second.value;
+  using known_resources = std::optional<server_resources>;
+
+  /// Keeps what VirtFusion said its packages have; what `wanted` has, where it is among them.
+  known_resources keep_resources(const std::vector<vf::package_record>& packages, package_id wanted) {
+    known_resources found;
+    for (const auto& known : packages) {
+      services_.resources[known.id] = {known.resources, now() + catalogue_life};
+      if (known.id == wanted)
+        found = known.resources;
+    }
+    return found;
   }
 
   /// What an order is recognised by among a user's servers.
@@ -132,10 +124,13 @@ protected:
     virtfusion_server_id mark;
     package_id package;
     hypervisor_group_id group;
+    /// What the package had when it was sent; nullopt when that is not known.
+    known_resources resources;
   };
 
   /// Servers that a lost `POST /servers` may have made, lowest id first; nullopt when VirtFusion or the
-  /// database did not tell, which never means that there are none.
+  /// database did not tell, which never means that there are none. The package may have been changed in
+  /// VirtFusion just before it was sent or since: what it has now counts too.
   asio::awaitable<std::optional<std::vector<virtfusion_server_id>>> candidates(call_options how,
                                                                                order_traits order) {
     const auto listed = co_await services_.virtfusion.call(how, vf::list_user_servers(order.user));
@@ -151,9 +146,7 @@ protected:
     const auto known = co_await services_.sagas.known_ids(young);
     if (!known)
       co_return std::nullopt;
-    const auto resources = co_await resources_of(how, order.package);
-    if (!resources || !*resources)
-      co_return std::nullopt;
+    std::optional<known_resources> at_present;
     std::vector<virtfusion_server_id> found;
     for (const auto id : young) {
       if (std::find(known->begin(), known->end(), id) != known->end())
@@ -164,7 +157,15 @@ protected:
           continue;
         co_return std::nullopt;
       }
-      if (record->is_untouched() && record->group == order.group && record->resources == **resources)
+      if (!record->is_untouched() || record->group != order.group)
+        continue;
+      if (record->resources != order.resources && !at_present) {
+        const auto packages = co_await services_.virtfusion.call(how, vf::list_packages());
+        if (!packages)
+          co_return std::nullopt;
+        at_present = keep_resources(*packages, order.package);
+      }
+      if (record->resources == order.resources || record->resources == *at_present)
         found.push_back(record->id);
     }
     co_return found;
@@ -443,20 +444,38 @@ private:
       co_return result<os_template_id>{offered->error().as_error()};
     for (const auto& group : **offered)
       for (const auto& candidate : group.templates) {
-        services_.templates[state_.package] = {candidate.id, now() + template_life};
+        services_.templates[state_.package] = {candidate.id, now() + catalogue_life};
         co_return result<os_template_id>{candidate.id};
       }
     co_return result<os_template_id>{
       error{errc::virtfusion_rejected, "VirtFusion offers no operating system for this plan"}};
   }
 
+  /// For the attempt's row. What VirtFusion refuses to tell is asked for again should it be needed; nullopt
+  /// when stopped.
+  asio::awaitable<std::optional<known_resources>> resources_to_send() {
+    if (state_.resources)
+      co_return known_resources{state_.resources};
+    const auto kept = services_.resources.find(state_.package);
+    if (kept != services_.resources.end() && kept->second.until > now())
+      co_return known_resources{kept->second.value};
+    const auto packages = co_await insist(options(), vf::list_packages());
+    if (!packages)
+      co_return std::nullopt;
+    co_return packages->has_value() ? keep_resources(**packages, state_.package) : known_resources{};
+  }
+
   asio::awaitable<outcome> open_attempt(int number) {
+    const auto resources = co_await resources_to_send();
+    if (!resources)
+      co_return outcome::interrupted;
     crash_point("create.before_attempt");
     const auto sent_at = services_.options.real_now();
     const auto look_at = number == 1 ? std::nullopt : std::optional{sent_at + services_.options.settle};
+    const db::attempt_order wanted{number, state_.package, state_.group, *resources};
     for (int failures = 1;; ++failures) {
-      const auto opened = co_await services_.sagas.open_attempt(
-        state_.ref(), {number, state_.package, state_.group}, sent_at, look_at, services_.business.now());
+      const auto opened = co_await services_.sagas.open_attempt(state_.ref(), wanted, sent_at, look_at,
+                                                                services_.business.now());
       if (opened && *opened)
         break;
       if (opened || opened.error().detail != db::saga_store::place_taken) {
@@ -550,12 +569,20 @@ private:
     if (!state_.attempt || state_.action.step != saga_step::attempt)
       co_return outcome::reload;
     const auto settled = unknown_since + services_.options.settle;
-    const order_traits order{*state_.virtfusion_user, state_.attempt->mark, state_.package, state_.group};
+    const order_traits order{*state_.virtfusion_user, state_.attempt->mark, state_.package, state_.group,
+                             state_.resources};
     auto interval = std::chrono::milliseconds{1'000};
+    auto is_blind = false;
     for (auto began = now();; began = now()) {
       const auto found = co_await candidates(options(), order);
       if (is_stopping())
         co_return outcome::interrupted;
+      if (!found && began >= settled && !std::exchange(is_blind, true))
+        alert("attempt_unresolved",
+              "what a lost create has made cannot be looked for: it waits, and its user's others with it");
+      if (found && is_blind)
+        log::info("what a lost create has made can be looked for again",
+                  {{"alert_cleared", "attempt_unresolved"}, {"action_id", action_.value}});
       if (found && !found->empty()) {
         const auto adopted = co_await take(found->front(), "adopted");
         co_return adopted;
@@ -973,12 +1000,17 @@ private:
   bool is_ours() const noexcept { return !is_stopping() && services_.lease.token() == token_; }
 
   asio::awaitable<look_end> look() {
-    const order_traits order{look_.virtfusion_user, look_.mark, look_.package, look_.group};
+    const order_traits order{look_.virtfusion_user, look_.mark, look_.package, look_.group, look_.resources};
     auto how = options();
     auto found = co_await candidates(how, order);
     for (int failures = 1; !found; ++failures) {
-      if (failures > most_blind_looks)
+      if (failures > most_blind_looks) {
+        log::error("whether a repeated create has left a second server cannot be looked for",
+                   {{"alert", "attempt_unresolved"},
+                    {"action_id", look_.action.value},
+                    {"user_id", look_.user.value}});
         co_return look_end::refused;
+      }
       if (!co_await pause(std::max(backoff{}.draw(failures, services_.random), 500ms)))
         co_return look_end::interrupted;
       how = options();
