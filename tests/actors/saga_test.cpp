@@ -271,7 +271,7 @@ TEST_F(Saga, ASecondBuildThatNeverArrivesIsSentAgain) {
 
 TEST_F(Saga, AStaleListMakesNoSecondServer) {
   panel.add_fault(post, fault_kind::lost_answer);
-  panel.add_fault("GET /servers/user/{userId}", fault_kind::stale_list, 1'000, settle_time - 5s);
+  panel.add_fault(list_call, fault_kind::stale_list, 1'000, settle_time - 5s);
   const auto created = order();
   EXPECT_TRUE(all_ends());
   EXPECT_EQ(panel.count(post), 1);
@@ -308,7 +308,7 @@ TEST_F(Saga, AnExtraWhoseDeletionIsRefusedIsDeletedWhenItIsNoLonger) {
 
 TEST_F(Saga, ALookThatVirtfusionDoesNotAnswerComesAgain) {
   order_with_extra();
-  panel.add_fault("GET /servers/user/{userId}", fault_kind::status, 60, 0ms, 500);
+  panel.add_fault(list_call, fault_kind::status, 60, 0ms, 500);
   EXPECT_TRUE(all_ends());
   EXPECT_THAT(living(), SizeIs(1));
   expect_agreement();
