@@ -1,6 +1,5 @@
-#include "actors/saga.hpp"
-
 #include "actors/runtime/crash_point.hpp"
+#include "actors/saga_base.hpp"
 #include "domain/backoff.hpp"
 #include "domain/log.hpp"
 #include "net/virtfusion/ownership.hpp"
@@ -13,30 +12,16 @@ namespace skyengine::actors {
 namespace {
 
 namespace asio = boost::asio;
-namespace vf = net::virtfusion;
 using failure_kind = vf::call_failure::kind;
 using runtime::crash_point;
 using runtime::steady_time;
 using namespace std::chrono_literals;
 
-// A saga waits its turn however long the queue is; this only bounds one stay in it.
-constexpr auto queue_patience = 10min;
-constexpr auto template_life = 10min;
 // A failed build is tried once more before the server is given up.
 constexpr int most_builds = 2;
 // So often a build may not fit the server's state, though nothing of it is to be seen there.
 constexpr int most_conflicts = 3;
 constexpr auto operator_pause = 60s;
-
-bool is_surely_unsent(failure_kind what) {
-  return what == failure_kind::overloaded || what == failure_kind::not_sent ||
-         what == failure_kind::refused || what == failure_kind::unauthorized;
-}
-
-// What a later try may mend, for calls that are safe to repeat.
-bool is_passing(failure_kind what) {
-  return is_surely_unsent(what) || what == failure_kind::busy || what == failure_kind::unknown;
-}
 
 /// Type and key alone: the comment behind them is anybody's.
 bool is_same_key(std::string_view a, std::string_view b) {
@@ -54,124 +39,6 @@ enum class outcome : std::uint8_t {
   reload,
   /// Stopped, or a nudge came: look what is wanted.
   interrupted,
-};
-
-/// The calls, waits and commits that all parts of a saga are made of.
-class saga_base {
-public:
-  saga_base(saga_services& services, std::shared_ptr<saga_control> control)
-      : services_(services), control_(std::move(control)) {}
-
-protected:
-  bool is_stopping() const noexcept { return control_->is_stopping; }
-  steady_time now() const noexcept { return services_.timers.now(); }
-
-  /// False when it was ended early.
-  asio::awaitable<bool> pause(std::chrono::milliseconds span) {
-    co_return !co_await control_->wake.wait_until(now() + span) && !is_stopping();
-  }
-
-  std::chrono::milliseconds wait_after(int failures, const vf::call_failure& failed) {
-    const auto drawn = std::max(backoff{}.draw(failures, services_.random), 100ms);
-    return failed.retry_after ? std::max<std::chrono::milliseconds>(*failed.retry_after, drawn) : drawn;
-  }
-
-  /// For calls that are not safe to repeat: they stay in line however long it is.
-  call_options options(call_class priority, user_id user, const std::string& request_id) const {
-    return {priority, now() + queue_patience, user, request_id};
-  }
-
-  /// Waits until something may be begun outside; false when stopped.
-  asio::awaitable<bool> hold_lease() {
-    while (!services_.lease.is_held() && !is_stopping())
-      static_cast<void>(co_await pause(500ms));
-    co_return !is_stopping();
-  }
-
-  /// Repeats a call that is safe to repeat until VirtFusion has answered it one way or the other; nullopt
-  /// when stopped, or nudged to look what is wanted.
-  template <class T>
-  asio::awaitable<std::optional<vf::call_result<T>>> insist(call_options how, vf::call<T> wanted) {
-    for (int failures = 1; co_await hold_lease(); ++failures) {
-      how.deadline = now() + services_.options.call_patience;
-      auto answered = co_await services_.virtfusion.call(how, wanted);
-      if (answered.has_value() || !is_passing(answered.error().what))
-        co_return std::move(answered);
-      log::warn("VirtFusion is asked again",
-                {{"operation", vf::traits_of(wanted.what.op).name}, {"error", answered.error().text}});
-      if (!co_await pause(wait_after(failures, answered.error())))
-        break;
-    }
-    co_return std::nullopt;
-  }
-
-  /// The resources that a server of `package` has. nullopt when stopped; an error when VirtFusion has no such
-  /// package.
-  asio::awaitable<std::optional<result<vf::server_resources>>> resources_of(call_options how,
-                                                                            package_id package) {
-    if (const auto found = services_.resources.find(package);
-        found != services_.resources.end() && found->second.until > now())
-      co_return found->second.value;
-    const auto packages = co_await insist(how, vf::list_packages());
-    if (!packages)
-      co_return std::nullopt;
-    if (packages->has_error())
-      co_return result<vf::server_resources>{packages->error().as_error()};
-    for (const auto& known : **packages)
-      services_.resources[known.id] = {known.resources, now() + template_life};
-    const auto found = services_.resources.find(package);
-    if (found == services_.resources.end())
-      co_return result<vf::server_resources>{
-        error{errc::virtfusion_rejected, "VirtFusion has no package " + std::to_string(package.value)}};
-    co_return found->second.value;
-  }
-
-  /// What an order is recognised by among a user's servers.
-  struct order_traits {
-    virtfusion_user_id user;
-    virtfusion_server_id mark;
-    package_id package;
-    hypervisor_group_id group;
-  };
-
-  /// Servers that a lost `POST /servers` may have made, lowest id first; nullopt when VirtFusion or the
-  /// database did not tell, which never means that there are none.
-  asio::awaitable<std::optional<std::vector<virtfusion_server_id>>> candidates(call_options how,
-                                                                               order_traits order) {
-    const auto listed = co_await services_.virtfusion.call(how, vf::list_user_servers(order.user));
-    if (!listed)
-      co_return std::nullopt;
-    std::vector<std::int64_t> young;
-    for (const auto& item : *listed)
-      if (item.id > order.mark)
-        young.push_back(item.id.value);
-    if (young.empty())
-      co_return std::vector<virtfusion_server_id>{};
-    std::sort(young.begin(), young.end());
-    const auto known = co_await services_.sagas.known_ids(young);
-    if (!known)
-      co_return std::nullopt;
-    const auto resources = co_await resources_of(how, order.package);
-    if (!resources || !*resources)
-      co_return std::nullopt;
-    std::vector<virtfusion_server_id> found;
-    for (const auto id : young) {
-      if (std::find(known->begin(), known->end(), id) != known->end())
-        continue;
-      const auto record = co_await services_.virtfusion.call(how, vf::get_server({id}));
-      if (!record) {
-        if (record.error().what == failure_kind::not_found_server)
-          continue;
-        co_return std::nullopt;
-      }
-      if (record->is_untouched() && record->group == order.group && record->resources == **resources)
-        found.push_back(record->id);
-    }
-    co_return found;
-  }
-
-  saga_services& services_;
-  std::shared_ptr<saga_control> control_;
 };
 
 class saga final : saga_base {
@@ -443,20 +310,38 @@ private:
       co_return result<os_template_id>{offered->error().as_error()};
     for (const auto& group : **offered)
       for (const auto& candidate : group.templates) {
-        services_.templates[state_.package] = {candidate.id, now() + template_life};
+        services_.templates[state_.package] = {candidate.id, now() + catalogue_life};
         co_return result<os_template_id>{candidate.id};
       }
     co_return result<os_template_id>{
       error{errc::virtfusion_rejected, "VirtFusion offers no operating system for this plan"}};
   }
 
+  /// For the attempt's row. What VirtFusion refuses to tell is asked for again should it be needed; nullopt
+  /// when stopped.
+  asio::awaitable<std::optional<known_resources>> resources_to_send() {
+    if (state_.resources)
+      co_return known_resources{state_.resources};
+    const auto kept = services_.resources.find(state_.package);
+    if (kept != services_.resources.end() && kept->second.until > now())
+      co_return known_resources{kept->second.value};
+    const auto packages = co_await insist(options(), vf::list_packages());
+    if (!packages)
+      co_return std::nullopt;
+    co_return packages->has_value() ? keep_resources(**packages, state_.package) : known_resources{};
+  }
+
   asio::awaitable<outcome> open_attempt(int number) {
+    const auto resources = co_await resources_to_send();
+    if (!resources)
+      co_return outcome::interrupted;
     crash_point("create.before_attempt");
     const auto sent_at = services_.options.real_now();
     const auto look_at = number == 1 ? std::nullopt : std::optional{sent_at + services_.options.settle};
+    const db::attempt_order wanted{number, state_.package, state_.group, *resources};
     for (int failures = 1;; ++failures) {
-      const auto opened = co_await services_.sagas.open_attempt(
-        state_.ref(), {number, state_.package, state_.group}, sent_at, look_at, services_.business.now());
+      const auto opened = co_await services_.sagas.open_attempt(state_.ref(), wanted, sent_at, look_at,
+                                                                services_.business.now());
       if (opened && *opened)
         break;
       if (opened || opened.error().detail != db::saga_store::place_taken) {
@@ -550,12 +435,20 @@ private:
     if (!state_.attempt || state_.action.step != saga_step::attempt)
       co_return outcome::reload;
     const auto settled = unknown_since + services_.options.settle;
-    const order_traits order{*state_.virtfusion_user, state_.attempt->mark, state_.package, state_.group};
+    const order_traits order{*state_.virtfusion_user, state_.attempt->mark, state_.package, state_.group,
+                             state_.resources};
     auto interval = std::chrono::milliseconds{1'000};
+    auto is_blind = false;
     for (auto began = now();; began = now()) {
       const auto found = co_await candidates(options(), order);
       if (is_stopping())
         co_return outcome::interrupted;
+      if (!found && began >= settled && !std::exchange(is_blind, true))
+        alert("attempt_unresolved",
+              "what a lost create has made cannot be looked for: it waits, and its user's others with it");
+      if (found && is_blind)
+        log::info("what a lost create has made can be looked for again",
+                  {{"alert_cleared", "attempt_unresolved"}, {"action_id", action_.value}});
       if (found && !found->empty()) {
         const auto adopted = co_await take(found->front(), "adopted");
         co_return adopted;
@@ -927,179 +820,7 @@ private:
   steady_time delete_settled_{};
 };
 
-class second_look final : saga_base {
-public:
-  second_look(saga_services& services, std::shared_ptr<saga_control> control)
-      : saga_base(services, std::move(control)), token_(services.lease.token()) {}
-
-  asio::awaitable<bool> run() {
-    const auto claimed = co_await services_.sagas.claim_second_look(services_.options.real_now(), token_);
-    if (!claimed || !*claimed)
-      co_return false;
-    look_ = **claimed;
-    // A look that cannot be ended gives the user's place back: nobody's creates wait for an operator.
-    switch (co_await look()) {
-    case look_end::done:
-      crash_point("look.before_finish");
-      co_return (co_await services_.sagas.finish_second_look(look_.action, look_.number, token_)).has_value();
-    case look_end::refused:
-      co_return (co_await services_.sagas.postpone_second_look(look_.action, look_.number, token_,
-                                                               services_.options.real_now() + operator_pause))
-        .has_value();
-    case look_end::interrupted:
-      co_return false;
-    }
-    co_return false;
-  }
-
-private:
-  enum class look_end : std::uint8_t {
-    done,
-    /// Not to be had from VirtFusion now.
-    refused,
-    /// Stopped, another node's, or without its database: claimed again later.
-    interrupted,
-  };
-  enum class extra_end : std::uint8_t {
-    gone,
-    /// A row of ours has it, or somebody has begun to use it.
-    kept,
-    refused,
-    interrupted,
-  };
-
-  call_options options() const { return saga_base::options(call_class::control, look_.user, {}); }
-
-  bool is_ours() const noexcept { return !is_stopping() && services_.lease.token() == token_; }
-
-  asio::awaitable<look_end> look() {
-    const order_traits order{look_.virtfusion_user, look_.mark, look_.package, look_.group};
-    auto how = options();
-    auto found = co_await candidates(how, order);
-    for (int failures = 1; !found; ++failures) {
-      if (failures > most_blind_looks)
-        co_return look_end::refused;
-      if (!co_await pause(std::max(backoff{}.draw(failures, services_.random), 500ms)))
-        co_return look_end::interrupted;
-      how = options();
-      found = co_await candidates(how, order);
-    }
-    // What was begun is ended first, and was counted on when it began.
-    if (look_.extra) {
-      const auto ended = co_await end_named(*found);
-      if (ended != look_end::done)
-        co_return ended;
-    }
-    auto left = look_.extras_left;
-    for (const auto extra : *found) {
-      if (extra == look_.extra)
-        continue;
-      if (left <= 0)
-        break;
-      const auto named = co_await services_.sagas.name_extra(look_.action, look_.number, token_, extra);
-      if (!named || !*named)
-        co_return look_end::interrupted;
-      crash_point("look.after_named");
-      const auto ended = co_await remove_extra(extra);
-      left -= ended == extra_end::gone ? 1 : 0;
-      const auto settled = co_await settle(ended);
-      if (settled != look_end::done)
-        co_return settled;
-    }
-    co_return look_end::done;
-  }
-
-  asio::awaitable<look_end> end_named(const std::vector<virtfusion_server_id>& found) {
-    auto ended = extra_end::kept;
-    if (std::find(found.begin(), found.end(), *look_.extra) != found.end()) {
-      ended = co_await remove_extra(*look_.extra);
-    } else {
-      // Between two looks a create may have adopted it.
-      const std::vector<std::int64_t> asked{look_.extra->value};
-      const auto known = co_await services_.sagas.known_ids(asked);
-      if (!known)
-        co_return look_end::interrupted;
-      if (known->empty())
-        ended = co_await remove_extra(*look_.extra);
-    }
-    if (ended == extra_end::gone)
-      --look_.extras_left;
-    co_return co_await settle(ended);
-  }
-
-  asio::awaitable<look_end> settle(extra_end ended) {
-    if (ended == extra_end::refused)
-      co_return look_end::refused;
-    if (ended == extra_end::interrupted)
-      co_return look_end::interrupted;
-    const auto settled =
-      co_await services_.sagas.settle_extra(look_.action, look_.number, token_, ended == extra_end::gone);
-    co_return settled&&* settled ? look_end::done : look_end::interrupted;
-  }
-
-  /// Deletes what nobody has begun to use, and waits until VirtFusion says that it is gone.
-  asio::awaitable<extra_end> remove_extra(virtfusion_server_id extra) {
-    auto is_told = false;
-    for (auto interval = std::chrono::milliseconds{1'000};;) {
-      auto how = options();
-      const auto record = co_await insist(how, vf::get_server(extra));
-      if (!record || !is_ours())
-        co_return extra_end::interrupted;
-      if (record->has_error() && record->error().what == failure_kind::not_found_server)
-        co_return extra_end::gone;
-      if (record->has_error())
-        co_return refused(extra, record->error());
-      // A task may be its deletion: what comes of that decides.
-      if (!(*record)->has_task()) {
-        if (vf::check_owner(**record, look_.user) || !(*record)->is_untouched() || (*record)->is_protected)
-          co_return extra_end::kept;
-        if (!std::exchange(is_told, true))
-          log::error("a repeated create had left a second server, which is deleted",
-                     {{"alert", "extra_server_deleted"},
-                      {"action_id", look_.action.value},
-                      {"user_id", look_.user.value},
-                      {"virtfusion_id", extra.value}});
-        if (!co_await hold_lease() || !is_ours())
-          co_return extra_end::interrupted;
-        how.deadline = now() + services_.options.call_patience;
-        const auto deleted = co_await services_.virtfusion.call(how, vf::delete_server(extra));
-        crash_point("look.after_delete");
-        if (!deleted && !is_passing(deleted.error().what) &&
-            deleted.error().what != failure_kind::not_found_server)
-          co_return refused(extra, deleted.error());
-      }
-      if (!co_await pause(interval))
-        co_return extra_end::interrupted;
-      interval = std::min(interval * 2, std::chrono::milliseconds{15'000});
-    }
-  }
-
-  extra_end refused(virtfusion_server_id extra, const vf::call_failure& why) const {
-    log::error("an extra server cannot be deleted: an operator has to look",
-               {{"alert", "delete_refused"},
-                {"action_id", look_.action.value},
-                {"user_id", look_.user.value},
-                {"virtfusion_id", extra.value},
-                {"error", why.text}});
-    return extra_end::refused;
-  }
-
-  // So often in a row the list may be missing before others' looks get their turn.
-  static constexpr int most_blind_looks = 5;
-
-  std::int64_t token_;
-  db::second_look look_;
-};
-
 } // namespace
-
-saga_services::saga_services(db::saga_store& store,
-                             virtfusion_caller& caller,
-                             node_lease& node,
-                             const clock& business_clock,
-                             saga_options limits)
-    : sagas(store), virtfusion(caller), lease(node), business(business_clock), timers(caller.timers()),
-      options(std::move(limits)), random(options.seed) {}
 
 runtime::asio::awaitable<std::optional<action_id>> run_saga(saga_services& services,
                                                             action_id action,
@@ -1114,20 +835,6 @@ runtime::asio::awaitable<std::optional<action_id>> run_saga(saga_services& servi
     ~leaving() { services.active.erase(action); }
   } const leave{services, action};
   saga one{services, action, std::move(control), std::move(report)};
-  co_return co_await one.run();
-}
-
-runtime::asio::awaitable<bool> run_second_look(saga_services& services,
-                                               std::shared_ptr<saga_control> control) {
-  // A restarted provisioner begins no look that its predecessor's has not left yet: one token, one look.
-  if (services.is_looking)
-    co_return false;
-  services.is_looking = true;
-  struct leaving {
-    saga_services& services;
-    ~leaving() { services.is_looking = false; }
-  } const leave{services};
-  second_look one{services, std::move(control)};
   co_return co_await one.run();
 }
 

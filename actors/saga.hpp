@@ -71,7 +71,7 @@ struct saga_services {
     runtime::steady_time until;
   };
   std::map<package_id, kept<os_template_id>> templates;
-  std::map<package_id, kept<net::virtfusion::server_resources>> resources;
+  std::map<package_id, kept<server_resources>> resources;
 };
 
 /// What whoever runs a saga tells it.

@@ -1,5 +1,7 @@
 #include "db/audit.hpp"
 
+#include "domain/server_lifecycle.hpp"
+
 namespace skyengine::db {
 
 namespace {
@@ -53,14 +55,33 @@ constexpr statement check_invariants{"audit", R"sql(
          count(*) FILTER (WHERE from_state IS DISTINCT FROM last_state OR at < last_at)
     FROM chains
   UNION ALL
+  SELECT 'each change of a server''s state is one of its life cycle', count(*),
+         count(*) FILTER (WHERE from_state || ' ' || to_state <> ALL ($1::text[]))
+    FROM chains WHERE from_state <> to_state
+  UNION ALL
   SELECT 'a server is in the state that its last event says', count(*),
          count(*) FILTER (WHERE e.to_state IS DISTINCT FROM s.state)
     FROM servers s LEFT JOIN last_events e ON e.server_id = s.id)sql"};
 
+/// `from to` of every change that a server's life has.
+std::vector<std::string> life_cycle() {
+  std::vector<std::string> changes;
+  const auto last = static_cast<int>(server_state::deleted);
+  for (int i = 0; i <= last; ++i)
+    for (int k = 0; k <= last; ++k) {
+      const auto from = static_cast<server_state>(i);
+      const auto to = static_cast<server_state>(k);
+      if (may_become(from, to))
+        changes.push_back(std::string{to_string(from)} + ' ' + std::string{to_string(to)});
+    }
+  return changes;
+}
+
 } // namespace
 
 asio::awaitable<result<std::vector<invariant>>> audit(database& db) {
-  const auto found = co_await db.run(check_invariants);
+  const auto changes = life_cycle();
+  const auto found = co_await db.run(check_invariants, changes);
   if (!found)
     co_return found.error();
   std::vector<invariant> all;

@@ -215,11 +215,11 @@ struct database::implementation : std::enable_shared_from_this<implementation> {
       ++reconnects;
       if (!is_up() && !is_closing) {
         down_since = steady::now();
-        log::error("the database is lost");
+        log::error("the database is lost", {{"alert", "database_lost"}});
       }
     };
     if (std::exchange(down_since, std::nullopt))
-      log::info("the database is back");
+      log::info("the database is back", {{"alert_cleared", "database_lost"}});
     schedule_pump();
   }
 

@@ -13,7 +13,7 @@ constexpr statement load_action{"saga_load_action",
                                 "SELECT" SKYENGINE_ACTION_COLUMNS R"sql(, a.token, a.abandon_requested,
          coalesce(f.package_id, p.virtfusion_package_id) AS virtfusion_package_id, p.os_template_ids,
          coalesce(f.group_id, g.virtfusion_hypervisor_group_id) AS virtfusion_hypervisor_group_id, u.name AS user_name, u.email,
-         u.virtfusion_user_id, t.number AS attempt, t.mark
+         u.virtfusion_user_id, t.number AS attempt, t.mark, f.memory_mb, f.storage_gb, f.traffic_gb, f.cpu_cores
     FROM actions a
     JOIN servers s ON s.id = a.server_id
     JOIN plans p ON p.id = s.plan_id
@@ -83,11 +83,12 @@ constexpr statement open_one_attempt{"saga_open_attempt", R"sql(
            'creating', g.action_id, jsonb_build_object('attempt', $4::integer)
       FROM changed c, guard g),
   opened AS (
-    INSERT INTO create_attempts (action_id, number, user_id, state, sent_at, mark, second_look_at, package_id, group_id)
+    INSERT INTO create_attempts (action_id, number, user_id, state, sent_at, mark, second_look_at, package_id, group_id,
+                                 memory_mb, storage_gb, traffic_gb, cpu_cores)
     SELECT g.action_id, $4::integer, g.user_id, 'open', $5::timestamptz,
            coalesce((SELECT mark FROM create_attempts WHERE action_id = g.action_id AND number = 1),
                     (SELECT coalesce(max(virtfusion_id), 0) FROM servers)),
-           $6::timestamptz, $8::bigint, $9::bigint
+           $6::timestamptz, $8::bigint, $9::bigint, $10::bigint, $11::bigint, $12::bigint, $13::bigint
       FROM guard g LEFT JOIN lost ON true
     RETURNING number)
   SELECT count(*) AS moved FROM opened)sql"};
@@ -185,8 +186,9 @@ constexpr statement claim_look{"attempt_claim_second_look", R"sql(
   claimed AS (
     UPDATE create_attempts t SET state = 'looking', token = $2::bigint
       FROM due WHERE t.action_id = due.action_id AND t.number = due.number
-    RETURNING t.action_id, t.number, t.user_id, t.mark, t.package_id, t.group_id)
+    RETURNING t.*)
   SELECT c.action_id, c.number, c.user_id, c.mark, u.virtfusion_user_id, c.package_id, c.group_id,
+         c.memory_mb, c.storage_gb, c.traffic_gb, c.cpu_cores,
          (SELECT max(number) - 1 - sum(extras_deleted) FROM create_attempts t WHERE t.action_id = c.action_id)
            AS extras_left,
          (SELECT min(extra_id) FROM create_attempts t WHERE t.action_id = c.action_id) AS extra_id
@@ -228,6 +230,14 @@ constexpr statement settle_one_extra{"attempt_settle_extra", R"sql(
     RETURNING 1)
   SELECT count(*) AS moved FROM settled)sql"};
 
+std::optional<server_resources> resources_in(const row& r) {
+  const auto memory = r.find<std::int64_t>("memory_mb");
+  if (!memory)
+    return std::nullopt;
+  return server_resources{*memory, r.get<std::int64_t>("storage_gb"), r.get<std::int64_t>("traffic_gb"),
+                          r.get<std::int64_t>("cpu_cores")};
+}
+
 result<bool> moved(const result<rows>& answer) {
   if (!answer)
     return answer.error();
@@ -254,6 +264,7 @@ asio::awaitable<result<saga_state>> saga_store::load(action_id id) {
   state.token = r.find<std::int64_t>("token").value_or(0);
   state.package = r.get<package_id>("virtfusion_package_id");
   state.group = r.get<hypervisor_group_id>("virtfusion_hypervisor_group_id");
+  state.resources = resources_in(r);
   state.plan_os_templates = r.get<std::vector<std::int64_t>>("os_template_ids");
   state.user_name = r.get<std::string>("user_name");
   state.user_email = r.get<std::string>("email");
@@ -287,8 +298,19 @@ asio::awaitable<result<bool>> saga_store::open_attempt(saga_ref ref,
                                                        real_time sent_at,
                                                        std::optional<real_time> second_look_at,
                                                        instant now) {
-  const auto answer = co_await db_.run(open_one_attempt, ref.action, ref.version, ref.token, order.number,
-                                       sent_at, second_look_at, now, order.package, order.group);
+  std::optional<std::int64_t> memory;
+  std::optional<std::int64_t> storage;
+  std::optional<std::int64_t> traffic;
+  std::optional<std::int64_t> cores;
+  if (order.resources) {
+    memory = order.resources->memory_mb;
+    storage = order.resources->storage_gb;
+    traffic = order.resources->traffic_gb;
+    cores = order.resources->cpu_cores;
+  }
+  const auto answer =
+    co_await db_.run(open_one_attempt, ref.action, ref.version, ref.token, order.number, sent_at,
+                     second_look_at, now, order.package, order.group, memory, storage, traffic, cores);
   co_return moved(answer);
 }
 
@@ -362,7 +384,7 @@ asio::awaitable<result<std::optional<second_look>>> saga_store::claim_second_loo
   co_return std::optional{second_look{
     r.get<action_id>("action_id"), static_cast<int>(r.get<std::int64_t>("number")), r.get<user_id>("user_id"),
     r.get<virtfusion_user_id>("virtfusion_user_id"), r.get<virtfusion_server_id>("mark"),
-    r.get<package_id>("package_id"), r.get<hypervisor_group_id>("group_id"),
+    r.get<package_id>("package_id"), r.get<hypervisor_group_id>("group_id"), resources_in(r),
     static_cast<int>(r.get<std::int64_t>("extras_left")), r.find<virtfusion_server_id>("extra_id")}};
 }
 

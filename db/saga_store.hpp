@@ -3,6 +3,7 @@
 #include "db/database.hpp"
 #include "domain/action.hpp"
 #include "domain/server.hpp"
+#include "domain/server_resources.hpp"
 
 #include <boost/asio/awaitable.hpp>
 
@@ -35,6 +36,8 @@ struct attempt_order {
   int number = 1;
   package_id package;
   hypervisor_group_id group;
+  /// What the package has; nullopt when VirtFusion does not tell.
+  std::optional<server_resources> resources;
 };
 
 /// All that a saga needs to know to go on from its last committed step.
@@ -44,6 +47,8 @@ struct saga_state {
   std::int64_t token = 0;
   package_id package;
   hypervisor_group_id group;
+  /// What the package had when the first attempt was sent.
+  std::optional<server_resources> resources;
   std::vector<std::int64_t> plan_os_templates;
   std::string user_name;
   std::string user_email;
@@ -89,6 +94,8 @@ struct second_look {
   virtfusion_server_id mark;
   package_id package;
   hypervisor_group_id group;
+  /// What the package had when the first attempt was sent.
+  std::optional<server_resources> resources;
   /// How many extras may still be deleted: one for each repeat of the action, less those that are gone.
   int extras_left = 0;
   /// The extra that an earlier look had begun to delete, and did not see gone.

@@ -50,8 +50,6 @@ struct call_failure {
   std::optional<std::chrono::seconds> retry_after = {};
   friend bool operator==(const call_failure&, const call_failure&) = default;
 
-  /// True when VirtFusion cannot have done the work.
-  bool is_surely_not_done() const noexcept { return what != kind::unknown; }
   /// True when VirtFusion said that no hypervisor has room for it.
   bool is_capacity() const noexcept;
   /// As a user of ours learns it.

@@ -4,6 +4,7 @@
 #include "domain/error.hpp"
 #include "domain/ids.hpp"
 #include "domain/secret.hpp"
+#include "domain/server_resources.hpp"
 #include "net/virtfusion/request.hpp"
 
 #include <cstdint>
@@ -16,16 +17,6 @@
 /// missing fields, and ignore what they do not know; errc::virtfusion_unavailable when what a caller cannot
 /// do without is not there.
 namespace skyengine::net::virtfusion {
-
-/// What a package gives and a server has. A part that VirtFusion did not name is 0.
-struct server_resources {
-  std::int64_t memory_mb = 0;
-  std::int64_t storage_gb = 0;
-  /// 0: no limit.
-  std::int64_t traffic_gb = 0;
-  std::int64_t cpu_cores = 0;
-  friend bool operator==(const server_resources&, const server_resources&) = default;
-};
 
 struct user_record {
   virtfusion_user_id id;

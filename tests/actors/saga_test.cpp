@@ -22,6 +22,7 @@ using testing::SizeIs;
 
 constexpr auto post = "POST /servers";
 constexpr auto build = "POST /servers/{serverId}/build";
+constexpr auto list_call = "GET /servers/user/{userId}";
 constexpr auto remove_call = "DELETE /servers/{serverId}";
 constexpr auto settle_time = 30s;
 
@@ -49,6 +50,12 @@ protected:
     for (std::int64_t id = 0; in >> id;)
       ids.push_back(id);
     return ids;
+  }
+  /// An operator edits the package of plan `small` in VirtFusion.
+  void grow_package() {
+    auto edited = *panel.look().find_package(1);
+    edited.memory_mb *= 2;
+    panel.look_to_change().edit_package(edited);
   }
   /// Both sides have the same servers, and what must hold of the tables does.
   void expect_agreement() {
@@ -140,6 +147,52 @@ TEST_F(Saga, APlanThatChangesBeforeTheSecondLookHidesNoExtra) {
   expect_agreement();
 }
 
+TEST_F(Saga, APackageThatIsEditedWhileAnAnswerIsLostHidesNoServer) {
+  panel.add_fault(post, fault_kind::late_effect, 1, settle_time - 5s);
+  const auto created = order();
+  ASSERT_TRUE(advance_until([&] { return living().size() == 1; }));
+  grow_package();
+  ASSERT_TRUE(all_ends());
+  EXPECT_EQ(panel.count(post), 1);
+  expect_agreement();
+}
+
+TEST_F(Saga, APackageThatWasEditedJustBeforeALostCreateHidesNoServer) {
+  const auto first = order(2);
+  ASSERT_TRUE(all_ends());
+  grow_package();
+  panel.add_fault(post, fault_kind::late_effect, 1, settle_time - 5s);
+  const auto created = order(1);
+  ASSERT_TRUE(all_ends());
+  EXPECT_EQ(panel.count(post), 2);
+  EXPECT_THAT(owned(), SizeIs(2));
+  expect_agreement();
+}
+
+TEST_F(Saga, APackageThatIsEditedBeforeTheSecondLookHidesNoExtra) {
+  order_with_extra();
+  grow_package();
+  ASSERT_TRUE(all_ends());
+  expect_agreement();
+}
+
+TEST_F(Saga, ALostCreateThatCannotBeLookedForIsAlertedAndWaits) {
+  const test::log_capture log;
+  panel.add_fault(post, fault_kind::late_effect, 1, 10s);
+  panel.add_fault(list_call, fault_kind::status, 1'000, {}, 403);
+  const auto created = order();
+  advance(10min);
+  EXPECT_EQ(panel.count(post), 1);
+  EXPECT_EQ(state_of(1), "creating");
+  EXPECT_EQ(log.count("alert=attempt_unresolved"), 1U);
+  panel.clear_faults();
+  ASSERT_TRUE(all_ends());
+  EXPECT_EQ(log.count("alert_cleared=attempt_unresolved"), 1U);
+  EXPECT_EQ(panel.count(post), 1);
+  EXPECT_EQ(state_of(1), "active");
+  expect_agreement();
+}
+
 TEST_F(Saga, TwoOrdersWithTheSameNewKeyBothGetIt) {
   panel.add_fault("POST /ssh_keys", fault_kind::delay, 1, 500ms);
   const auto order_with_key = [&](const std::string& comment) {
@@ -218,7 +271,7 @@ TEST_F(Saga, ASecondBuildThatNeverArrivesIsSentAgain) {
 
 TEST_F(Saga, AStaleListMakesNoSecondServer) {
   panel.add_fault(post, fault_kind::lost_answer);
-  panel.add_fault("GET /servers/user/{userId}", fault_kind::stale_list, 1'000, settle_time - 5s);
+  panel.add_fault(list_call, fault_kind::stale_list, 1'000, settle_time - 5s);
   const auto created = order();
   EXPECT_TRUE(all_ends());
   EXPECT_EQ(panel.count(post), 1);
@@ -255,7 +308,7 @@ TEST_F(Saga, AnExtraWhoseDeletionIsRefusedIsDeletedWhenItIsNoLonger) {
 
 TEST_F(Saga, ALookThatVirtfusionDoesNotAnswerComesAgain) {
   order_with_extra();
-  panel.add_fault("GET /servers/user/{userId}", fault_kind::status, 60, 0ms, 500);
+  panel.add_fault(list_call, fault_kind::status, 60, 0ms, 500);
   EXPECT_TRUE(all_ends());
   EXPECT_THAT(living(), SizeIs(1));
   expect_agreement();

@@ -17,8 +17,6 @@ namespace skyengine::actors {
 namespace {
 
 using namespace std::chrono_literals;
-using net::virtfusion::call_failure;
-using net::virtfusion::call_result;
 using net::virtfusion::no_answer;
 using net::virtfusion::operation;
 using kind = net::virtfusion::call_failure::kind;

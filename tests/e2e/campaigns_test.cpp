@@ -92,6 +92,11 @@ TEST(Checks, NameWhatDiffers) {
   EXPECT_THAT(found, Contains(HasSubstr("has no living row")));
   EXPECT_THAT(found, Contains(HasSubstr("server 2 was to be deleted and is active")));
   EXPECT_THAT(differences(on, history{}), Contains(HasSubstr("was never acknowledged")));
+  EXPECT_EQ(on.engine().run({"audit"}).code, 0);
+  test::run_sql(on.database_url(), "UPDATE server_events SET from_state = 'deleted' WHERE type = 'active'");
+  const auto audited = on.engine().run({"audit"});
+  EXPECT_EQ(audited.code, 1);
+  EXPECT_THAT(audited.output, HasSubstr("each change of a server's state is one of its life cycle"));
 }
 
 } // namespace skyengine::torture

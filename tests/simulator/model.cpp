@@ -700,6 +700,11 @@ outcome<const server*> model::patch_server(std::int64_t id, const server_patch& 
   return &s;
 }
 
+void model::edit_package(package edited) {
+  *std::find_if(packages_.begin(), packages_.end(), [&](const auto& p) { return p.id == edited.id; }) =
+    std::move(edited);
+}
+
 outcome<> model::erase_server(std::int64_t id, moment now) {
   const auto found = existing(id);
   if (!found)

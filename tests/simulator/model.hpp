@@ -186,6 +186,8 @@ public:
   /// with `extRelationId` 1 to `user_count` (made where missing).
   seeded_servers seed_servers(std::int64_t count, std::int64_t user_count, moment now);
   outcome<const server*> patch_server(std::int64_t id, const server_patch& patch, moment now);
+  /// Takes the place of the package of that id; servers that there are keep what they have.
+  void edit_package(package edited);
   /// Takes the server away at once, whatever it is doing.
   outcome<> erase_server(std::int64_t id, moment now);
 

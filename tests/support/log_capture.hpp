@@ -2,8 +2,10 @@
 
 #include "domain/log.hpp"
 
+#include <cstddef>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <variant>
 
 namespace skyengine::test {
@@ -39,6 +41,14 @@ public:
   std::string text() const {
     const std::lock_guard lock{mutex_};
     return text_;
+  }
+  /// How often `what` stands in it.
+  std::size_t count(std::string_view what) const {
+    const auto all = text();
+    std::size_t found = 0;
+    for (auto at = all.find(what); at != std::string::npos; at = all.find(what, at + what.size()))
+      ++found;
+    return found;
   }
 
 private:

@@ -170,12 +170,6 @@ TEST(CallFailure, SaysWhyInItsError) {
   EXPECT_EQ(wordless.as_error().detail, "VirtFusion refused (status 418).");
 }
 
-TEST(CallFailure, IsSurelyNotDoneUnlessUnknown) {
-  EXPECT_TRUE((call_failure{kind::refused, 503}.is_surely_not_done()));
-  EXPECT_TRUE((call_failure{kind::not_sent}.is_surely_not_done()));
-  EXPECT_FALSE((call_failure{kind::unknown, 500}.is_surely_not_done()));
-}
-
 TEST(Operations, RepeatNothingThatMakesOrBuilds) {
   for (const auto op : {operation::create_server, operation::build_server, operation::create_user,
                         operation::add_ssh_key, operation::restart_server})
