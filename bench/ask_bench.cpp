@@ -111,10 +111,7 @@ double peers(load wanted) {
   return spent / wanted.count;
 }
 
-} // namespace
-
-int main(int argc, char** argv) {
-  const auto how = bench::read_options(argc, argv, 7);
+int run(const bench::options& how) {
   const int count = how.is_smoke ? 640 : 64'000;
   bench::summary all{"ask"};
   all.add("rounds", how.rounds);
@@ -137,4 +134,10 @@ int main(int argc, char** argv) {
   }
   all.print();
   return 0;
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+  return bench::run(argc, argv, 7, run);
 }

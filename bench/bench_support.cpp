@@ -14,6 +14,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <exception>
 #include <fstream>
 #include <memory>
 
@@ -119,8 +120,7 @@ asio::awaitable<void> drive_one(tcp::endpoint to, drive_state& state) {
   }
 }
 
-} // namespace
-
+/// With an argument that it does not know it says so and ends the program with 2.
 options read_options(int argc, char** argv, int rounds) {
   options chosen{false, rounds};
   for (int i = 1; i < argc; ++i) {
@@ -139,6 +139,17 @@ options read_options(int argc, char** argv, int rounds) {
     }
   }
   return chosen;
+}
+
+} // namespace
+
+int run(int argc, char** argv, int rounds, int (*bench)(const options&)) {
+  try {
+    return bench(read_options(argc, argv, rounds));
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "%s\n", e.what());
+    return 1;
+  }
 }
 
 figures summarise(std::vector<double> all) {

@@ -19,8 +19,9 @@ struct options {
   int rounds = 1;
 };
 
-/// `[--smoke] [--rounds N]`. With anything else it says so and ends the program with 2.
-options read_options(int argc, char** argv, int rounds);
+/// The `main` of a bench, with `[--smoke] [--rounds N]`: its exit code. What it throws is told and makes it
+/// 1; any other argument makes it 2.
+int run(int argc, char** argv, int rounds, int (*bench)(const options&));
 
 struct figures {
   double median = 0;

@@ -41,10 +41,7 @@ std::unique_ptr<http::server> serve_ours(asio::io_context& loop, const auto& lis
   return server;
 }
 
-} // namespace
-
-int main(int argc, char** argv) {
-  const auto how = bench::read_options(argc, argv, 5);
+int run(const bench::options& how) {
   const bench::served bare{
     [](asio::io_context& loop, const auto& listening) { return serve_bare(loop, listening); }};
   const bench::served ours{
@@ -78,4 +75,10 @@ int main(int argc, char** argv) {
     .add("ratio", own.median / peer.median, 3)
     .print();
   return 0;
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+  return bench::run(argc, argv, 5, run);
 }

@@ -301,10 +301,5 @@ int run(const bench::options& how) {
 } // namespace
 
 int main(int argc, char** argv) {
-  try {
-    return run(bench::read_options(argc, argv, 5));
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "%s\n", e.what());
-    return 1;
-  }
+  return bench::run(argc, argv, 5, run);
 }
