@@ -93,6 +93,12 @@ int refuse_command_line(const CLI::App& root, const CLI::ParseError& why) {
   return refuse_command_line(app, why.what());
 }
 
+/// Before every subcommand as well as after it: which of them were given is told by `config` and `data_dir`.
+struct common_options {
+  std::vector<const CLI::Option*> config;
+  std::vector<const CLI::Option*> data_dir;
+};
+
 struct arguments {
   std::optional<std::string> config_file;
   commands::context context;
@@ -145,20 +151,38 @@ int show_settings(const arguments& given, const config::loaded_settings& loaded)
   return 0;
 }
 
+void add_common(CLI::App& app, common_options& common, arguments& given) {
+  const CLI::Validator not_empty{
+    [](const std::string& value) { return value.empty() ? std::string{"it is empty"} : std::string{}; }, ""};
+  common.config.push_back(app.add_option("--config", given.config_file, "TOML file with settings")
+                            ->type_name("FILE")
+                            ->check(not_empty));
+  common.data_dir.push_back(
+    app.add_option("--data-dir", given.context.data_dir, "Where the private database lies (default: ./data)")
+      ->type_name("DIR")
+      ->check(not_empty));
+}
+
+/// Whether at most one of `options`, which are one option at several places, was given.
+bool is_once(const std::vector<const CLI::Option*>& options) {
+  return std::count_if(options.begin(), options.end(),
+                       [](const auto* option) { return option->count() > 0; }) < 2;
+}
+
 int run(int argc, char** argv) {
   CLI::App app{"The engine behind a VPS hosting panel: creates servers through VirtFusion, exactly once."};
   app.name("skyengine");
   app.set_version_flag("--version", SKYENGINE_VERSION);
   app.require_subcommand(1);
   arguments given;
+  common_options common;
   std::function<int(const config::loaded_settings&)> command;
 
+  add_common(app, common, given);
   const auto add = [&](CLI::App* parent, const char* name, const char* help,
                        std::function<int(const config::loaded_settings&)> run) {
     auto* sub = parent->add_subcommand(name, help);
-    sub->add_option("--config", given.config_file, "TOML file with settings")->type_name("FILE");
-    sub->add_option("--data-dir", given.context.data_dir, "Where the private database lies")
-      ->type_name("DIR");
+    add_common(*sub, common, given);
     sub->callback([&command, run = std::move(run)] { command = run; });
     return sub;
   };
@@ -184,6 +208,7 @@ int run(int argc, char** argv) {
 
   auto* apikey = app.add_subcommand("apikey", "API keys");
   apikey->require_subcommand(1);
+  add_common(*apikey, common, given);
   auto* create = add(apikey, "create", "Make a key and print it alone", [&](const auto&) {
     return commands::create_api_key(given.context, given.key_user, given.key_scopes, given.key_name);
   });
@@ -200,6 +225,7 @@ int run(int argc, char** argv) {
 
   auto* catalogue = app.add_subcommand("catalogue", "Plans and regions");
   catalogue->require_subcommand(1);
+  add_common(*catalogue, common, given);
   auto* apply =
     add(catalogue, "apply", "Write plans and regions of a TOML file into the catalogue",
         [&](const auto&) { return commands::apply_catalogue(given.context, given.catalogue_file); });
@@ -210,6 +236,10 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& e) {
     return e.get_exit_code() == 0 ? app.exit(e) : refuse_command_line(app, e);
   }
+  if (!is_once(common.config))
+    return refuse_command_line(app, "--config is given twice");
+  if (!is_once(common.data_dir))
+    return refuse_command_line(app, "--data-dir is given twice");
   return with_settings(given, command);
 }
 

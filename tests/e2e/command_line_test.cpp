@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <map>
 #include <string>
 #include <vector>
@@ -15,7 +16,6 @@ namespace {
 using testing::AllOf;
 using testing::HasSubstr;
 using testing::IsEmpty;
-using testing::Not;
 
 struct ended {
   int code = 0;
@@ -74,6 +74,37 @@ TEST_F(CommandLine, NamesAnUnknownOptionAndThoseThatThereAre) {
   const auto word = run({"serve", "extra"});
   EXPECT_EQ(word.code, 2);
   EXPECT_THAT(word.errors, HasSubstr("skyengine serve: nothing was expected where \"extra\" stands\n"));
+}
+
+TEST_F(CommandLine, TakesWhatAllSubcommandsShareBeforeAndAfterThem) {
+  const test::temporary_folder folder;
+  const auto file = (folder.path() / "sky.toml").string();
+  std::ofstream{file} << "http.patience = \"3s\"\n";
+  const auto set = HasSubstr("http.patience = \"3s\"");
+  EXPECT_THAT(run({"settings", "--config", file}).output, set);
+  EXPECT_THAT(run({"--config", file, "settings"}).output, set);
+  EXPECT_THAT(run({"--config=" + file, "settings", "--markdown"}).output, HasSubstr("http.patience"));
+
+  const auto data = (folder.path() / "data").string();
+  const auto named = HasSubstr("in " + data);
+  EXPECT_THAT(run({"check", "--data-dir", data}).output, named);
+  EXPECT_THAT(run({"--data-dir", data, "check"}).output, named);
+  const auto within = run({"catalogue", "--data-dir", data, "--config", file, "apply", "missing.toml"});
+  EXPECT_EQ(within.code, 1) << within.errors;
+
+  const auto twice = run({"--config", file, "settings", "--config", file});
+  EXPECT_EQ(twice.code, 2);
+  EXPECT_THAT(twice.errors, HasSubstr("--config is given twice"));
+}
+
+TEST_F(CommandLine, RefusesAnEmptyNameOfAFolderOrFile) {
+  for (const auto* option : {"--data-dir", "--config"}) {
+    for (const auto& told : {run({"check", option, ""}), run({option, "", "check"})}) {
+      EXPECT_EQ(told.code, 2);
+      EXPECT_THAT(told.output, IsEmpty());
+      EXPECT_THAT(told.errors, HasSubstr(std::string{option} + ": it is empty"));
+    }
+  }
 }
 
 } // namespace
