@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <fstream>
 #include <map>
 #include <string>
@@ -105,6 +106,75 @@ TEST_F(CommandLine, RefusesAnEmptyNameOfAFolderOrFile) {
       EXPECT_THAT(told.errors, HasSubstr(std::string{option} + ": it is empty"));
     }
   }
+}
+
+class CatalogueApply : public CommandLine {
+protected:
+  /// What `catalogue apply` says of a file with this text, which is not taken.
+  std::string refusal(const std::string& text) const {
+    std::ofstream{file_} << text;
+    const auto told = run({"catalogue", "apply", file_, "--data-dir", (folder_.path() / "data").string()});
+    EXPECT_EQ(told.code, 1);
+    EXPECT_THAT(told.output, IsEmpty());
+    EXPECT_FALSE(std::filesystem::exists(folder_.path() / "data"));
+    return told.errors;
+  }
+
+  const test::temporary_folder folder_;
+  const std::string file_ = (folder_.path() / "sold.toml").string();
+};
+
+TEST_F(CatalogueApply, TellsEveryMistakeOnceWithItsLine) {
+  EXPECT_EQ(refusal(R"([plans.small]
+name = ""
+price = 5
+currency = "usd"
+[plans.Big]
+name = "Big"
+price = "1.0000001"
+currency = "USD"
+virtfusion_package_id = 0
+hours_per_month = 4294967297
+basis = "power"
+os_template_ids = [
+  1, "x",
+  0]
+color = "red"
+[regions]
+north = 3
+[regions.south]
+name = 5
+active = 1
+[offers]
+)"),
+            "skyengine: " + file_ +
+              " has 17 mistakes:\n"
+              "  line 1: plans.small.virtfusion_package_id is missing\n"
+              "  line 2: plans.small.name is empty\n"
+              "  line 3: plans.small.price is not a string\n"
+              "  line 4: plans.small.currency is none: a currency is an upper-case ISO 4217 code, as in USD\n"
+              "  line 5: plans.Big is no id: an id is 1 to 64 lower-case letters, digits and hyphens\n"
+              "  line 7: plans.Big.price is no amount: an amount has at most six decimals\n"
+              "  line 9: plans.Big.virtfusion_package_id is not at least 1\n"
+              "  line 10: plans.Big.hours_per_month is not from 1 to 8784\n"
+              "  line 11: plans.Big.basis is neither allocated nor uptime\n"
+              "  line 13: plans.Big.os_template_ids[1] is not an id\n"
+              "  line 14: plans.Big.os_template_ids[2] is not an id\n"
+              "  line 15: plans.Big.color is not known\n"
+              "  line 17: regions.north is not a table\n"
+              "  line 18: regions.south.virtfusion_hypervisor_group_id is missing\n"
+              "  line 19: regions.south.name is not a string\n"
+              "  line 20: regions.south.active is not true or false\n"
+              "  line 21: offers is not known: there are [plans.<id>] and [regions.<id>] alone\n");
+}
+
+TEST_F(CatalogueApply, RefusesWhatHoldsNoTables) {
+  EXPECT_THAT(refusal("plans = 3\n"), HasSubstr("has a mistake:\n  line 1: plans is not a table"));
+  EXPECT_THAT(refusal("a = 1\nx =\n"), HasSubstr(" is not TOML: line 2: "));
+  const auto missing = run({"catalogue", "apply", "/no/such/file"});
+  EXPECT_EQ(missing.code, 1);
+  EXPECT_EQ(missing.errors, "skyengine: /no/such/file cannot be read: No such file or directory\n");
+  EXPECT_THAT(run({"catalogue", "apply", folder_.path().string()}).errors, HasSubstr("Is a directory"));
 }
 
 } // namespace
