@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -23,6 +24,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -403,12 +405,18 @@ void show_how_to_go_on(const engine& node, const std::string& key) {
 
 int demo(const context& given, const demo_options& options) {
   auto settings = without_what_is_real(given.settings);
+  const auto simulator = simulator_path();
+  if (::access(simulator.c_str(), X_OK) != 0)
+    return refuse(
+      "the demo needs the simulated VirtFusion beside this program, and cannot start " + simulator.string() +
+      " (" + std::generic_category().message(errno) +
+      "): build it with `scripts/build release virtfusion-simulator`, or start the demo with `./run`");
   std::error_code failed;
   std::filesystem::create_directories(given.data_dir, failed);
   if (failed)
     return refuse("cannot write to " + given.data_dir.string() + ": " + failed.message());
   auto panel =
-    child_process::start(simulator_path(),
+    child_process::start(simulator,
                          {"--listen", "127.0.0.1:0", "--token", panel_token, "--build-time", "1", "--latency",
                           "20", "--jitter", "20", "--state", (given.data_dir / "virtfusion.state").string()},
                          given.data_dir / "virtfusion.log");

@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -94,6 +95,23 @@ TEST_F(Demo, InterruptedWhileItStartsEndsInOrder) {
   EXPECT_EQ(demo.wait(60s), 128 + SIGINT);
   EXPECT_EQ(test::read_file(errors), "\nskyengine: interrupted before the story was told\n");
   EXPECT_FALSE(std::filesystem::exists(folder_.path() / "data" / "postgres" / "data" / "postmaster.pid"));
+}
+
+TEST_F(Demo, WithoutItsSimulatorNamesWhatIsMissing) {
+  const auto alone = folder_.path() / "skyengine";
+  std::filesystem::copy_file(test::built_program("skyengine"), alone);
+  const auto errors = folder_.path() / "errors";
+  const auto data = folder_.path() / "data";
+  test::process demo{{alone.string(),
+                      {"demo", "--once", "--data-dir", data.string()},
+                      {{"SKYENGINE_CONFIG", ""}},
+                      errors.string()}};
+  EXPECT_EQ(demo.wait(), 1);
+  const auto told = test::read_file(errors);
+  EXPECT_THAT(told,
+              HasSubstr((folder_.path() / "virtfusion-simulator").string() + " (No such file or directory)"));
+  EXPECT_THAT(told, HasSubstr("scripts/build release virtfusion-simulator"));
+  EXPECT_EQ(std::count(told.begin(), told.end(), '\n'), 1);
 }
 
 } // namespace
