@@ -17,6 +17,7 @@ namespace {
 using testing::AllOf;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 
 struct ended {
   int code = 0;
@@ -175,6 +176,25 @@ TEST_F(CatalogueApply, RefusesWhatHoldsNoTables) {
   EXPECT_EQ(missing.code, 1);
   EXPECT_EQ(missing.errors, "skyengine: /no/such/file cannot be read: No such file or directory\n");
   EXPECT_THAT(run({"catalogue", "apply", folder_.path().string()}).errors, HasSubstr("Is a directory"));
+}
+
+TEST(Serve, WarnsOfAClockRateThatTheDatabaseDoesNotHave) {
+  const test::temporary_folder folder;
+  const test::simulated_panel panel;
+  test::engine_options how{folder.path()};
+  const auto warning = HasSubstr("clock.rate does not hold");
+  {
+    test::engine_process first{panel, how};
+    first.start();
+    EXPECT_EQ(first.terminate(), 0);
+    EXPECT_THAT(first.log(), Not(warning));
+  }
+  how.environment["SKYENGINE_CLOCK_RATE"] = "60";
+  test::engine_process second{panel, how};
+  second.start();
+  EXPECT_EQ(second.call("GET", "/healthz", "").json().as_object().contains("businessTime"), false);
+  EXPECT_EQ(second.terminate(), 0);
+  EXPECT_THAT(second.log(), AllOf(warning, HasSubstr(R"("clock_rate":60,"stored_rate":1)")));
 }
 
 } // namespace
