@@ -1,15 +1,20 @@
 #include "commands/commands.hpp"
 #include "commands/database_session.hpp"
+#include "config/small_file.hpp"
 #include "db/catalogue_store.hpp"
 #include "domain/names.hpp"
 
 #include <toml++/toml.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <functional>
+#include <limits>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace skyengine::commands {
@@ -18,68 +23,119 @@ namespace {
 
 namespace asio = boost::asio;
 
-/// Reads one table of the file, field by field, and keeps what is wrong with it.
+constexpr std::size_t most_os_templates = 200;
+
+/// What is wrong with the file, each with the line that it is about.
+class file_faults {
+public:
+  void add(const toml::node& at, const std::string& what) {
+    list_.emplace_back(at.source().begin.line, what);
+  }
+  bool empty() const noexcept { return list_.empty(); }
+
+  /// All of them in the order of the file.
+  error as_error(const std::string& file) {
+    std::stable_sort(list_.begin(), list_.end(),
+                     [](const auto& a, const auto& b) { return a.first < b.first; });
+    auto lines =
+      file + (list_.size() == 1 ? " has a mistake:" : " has " + std::to_string(list_.size()) + " mistakes:");
+    for (const auto& [line, what] : list_)
+      lines += "\n  line " + std::to_string(line) + ": " + what;
+    return {errc::invalid_request, lines};
+  }
+
+private:
+  std::vector<std::pair<toml::source_index, std::string>> list_;
+};
+
+/// Reads one table of the file, key by key. One that is missing or wrong is noted once, and read as nullopt.
 class table_reader {
 public:
-  table_reader(const toml::table& table, std::string where, std::vector<std::string>& problems)
-      : table_(table), where_(std::move(where)), problems_(problems) {}
+  table_reader(const toml::table& table, std::string where, file_faults& faults)
+      : table_(table), where_(std::move(where)), faults_(faults) {}
 
-  std::string text(std::string_view key, std::optional<std::string> otherwise = std::nullopt) {
-    return read<std::string>(key, std::move(otherwise), "a string");
+  std::optional<std::string> text(std::string_view key) { return read<std::string>(key, "a string"); }
+  std::optional<std::int64_t> number(std::string_view key, std::int64_t least, std::int64_t most) {
+    const auto value = read<std::int64_t>(key, "an integer");
+    if (!value || (*value >= least && *value <= most))
+      return value;
+    complain(key, most == any_number
+                    ? "is not at least " + std::to_string(least)
+                    : "is not from " + std::to_string(least) + " to " + std::to_string(most));
+    return std::nullopt;
   }
-  std::int64_t number(std::string_view key, std::optional<std::int64_t> otherwise = std::nullopt) {
-    return read<std::int64_t>(key, otherwise, "an integer");
+  std::optional<bool> flag(std::string_view key) { return read<bool>(key, "true or false"); }
+  std::string name() {
+    const auto given = required("name", text("name"));
+    if (!given)
+      return {};
+    if (const auto checked = check_text(*given); !checked)
+      complain("name", given->empty() ? "is empty" : checked.error().detail);
+    return *given;
   }
-  bool flag(std::string_view key, bool otherwise) { return read<bool>(key, otherwise, "true or false"); }
-  std::vector<std::int64_t> numbers(std::string_view key) {
+  /// A number that VirtFusion gave.
+  std::int64_t id(std::string_view key) { return required(key, number(key, 1, any_number)).value_or(0); }
+  std::vector<std::int64_t> ids(std::string_view key) {
     known_.emplace(key);
     std::vector<std::int64_t> values;
-    if (const auto* list = table_[key].as_array())
-      for (const auto& item : *list)
-        if (const auto value = item.value<std::int64_t>())
-          values.push_back(*value);
-        else
-          complain(key, "must be a list of integers");
-    else if (table_.contains(key))
-      complain(key, "must be a list of integers");
+    const auto* node = table_.get(key);
+    if (node == nullptr)
+      return values;
+    const auto* list = node->as_array();
+    if (list == nullptr) {
+      complain(key, "is not a list");
+      return values;
+    }
+    if (list->size() > most_os_templates)
+      complain(key, "has more than " + std::to_string(most_os_templates) + " items");
+    for (std::size_t i = 0; i < list->size(); ++i) {
+      const auto value = list->get(i)->value_exact<std::int64_t>();
+      if (value && *value > 0)
+        values.push_back(*value);
+      else
+        faults_.add(*list->get(i), full(key) + "[" + std::to_string(i) + "] is not an id");
+    }
     return values;
   }
 
-  void complain(std::string_view key, const std::string& reason) {
-    problems_.push_back(where_ + "." + std::string{key} + ": " + reason);
-  }
+  /// The value, if it was given; that it was not is a fault.
   template <class T>
-  T checked(std::string_view key, result<T> value) {
-    if (value)
-      return std::move(*value);
-    complain(key, value.error().detail);
-    return {};
+  std::optional<T> required(std::string_view key, std::optional<T> value) {
+    if (!table_.contains(key))
+      faults_.add(table_, full(key) + " is missing");
+    return value;
   }
+  void complain(std::string_view key, const std::string& reason) {
+    const auto* node = table_.get(key);
+    faults_.add(node != nullptr ? *node : table_, full(key) + " " + reason);
+  }
+  void complain(const std::string& reason) { faults_.add(table_, where_ + " " + reason); }
   void finish() {
     for (const auto& [key, value] : table_)
       if (!known_.contains(std::string{key.str()}))
         complain(key.str(), "is not known");
   }
 
+  static constexpr auto any_number = std::numeric_limits<std::int64_t>::max();
+
 private:
+  std::string full(std::string_view key) const { return where_ + "." + std::string{key}; }
+
   template <class T>
-  T read(std::string_view key, std::optional<T> otherwise, const char* wanted) {
+  std::optional<T> read(std::string_view key, const char* wanted) {
     known_.emplace(key);
-    const auto node = table_[key];
-    if (!node) {
-      if (!otherwise)
-        complain(key, "is missing");
-      return otherwise.value_or(T{});
-    }
-    if (const auto value = node.template value_exact<T>())
-      return *value;
-    complain(key, std::string{"must be "} + wanted);
-    return {};
+    const auto* node = table_.get(key);
+    if (node == nullptr)
+      return std::nullopt;
+    auto value = node->value_exact<T>();
+    if (!value)
+      complain(key, std::string{"is not "} + wanted);
+    return value;
   }
 
   const toml::table& table_;
   std::string where_;
-  std::vector<std::string>& problems_;
+  file_faults& faults_;
   std::set<std::string> known_;
 };
 
@@ -88,83 +144,102 @@ struct catalogue {
   std::vector<region> regions;
 };
 
+void check_id(std::string_view id, table_reader& from) {
+  if (const auto named = check_short_name(id); !named)
+    from.complain("is no id: " + named.error().detail);
+}
+
 plan read_plan(std::string_view id, table_reader& from) {
   plan p;
   p.id = {std::string{id}};
-  if (const auto named = check_short_name(id); !named)
-    from.complain("", named.error().detail);
-  p.name = from.text("name");
-  p.currency = from.checked("currency", parse_currency(from.text("currency")));
-  p.terms.monthly_price = from.checked("price", parse_money(from.text("price")));
-  p.terms.hours_per_month = static_cast<int>(from.number("hours_per_month", 730));
-  if (p.terms.hours_per_month < 1 || p.terms.hours_per_month > 8784)
-    from.complain("hours_per_month", "must be 1 to 8784");
-  if (const auto basis = parse_billing_basis(from.text("basis", "allocated")))
-    p.terms.basis = *basis;
-  else
-    from.complain("basis", "must be allocated or uptime");
-  if (const auto granularity = parse_billing_granularity(from.text("granularity", "second")))
-    p.terms.granularity = *granularity;
-  else
-    from.complain("granularity", "must be second or hour");
-  p.package = {from.number("virtfusion_package_id")};
-  if (p.package.value < 1)
-    from.complain("virtfusion_package_id", "must be at least 1");
-  p.os_templates = from.numbers("os_template_ids");
-  p.ipv6 = from.flag("ipv6", false);
-  p.active = from.flag("active", true);
+  check_id(id, from);
+  p.name = from.name();
+  if (const auto text = from.required("currency", from.text("currency"))) {
+    if (const auto currency = parse_currency(*text))
+      p.currency = *currency;
+    else
+      from.complain("currency", "is none: " + currency.error().detail);
+  }
+  if (const auto text = from.required("price", from.text("price"))) {
+    if (const auto price = parse_money(*text))
+      p.terms.monthly_price = *price;
+    else
+      from.complain("price", "is no amount: " + price.error().detail);
+  }
+  if (const auto hours = from.number("hours_per_month", 1, 8'784))
+    p.terms.hours_per_month = static_cast<int>(*hours);
+  if (const auto text = from.text("basis")) {
+    if (const auto basis = parse_billing_basis(*text))
+      p.terms.basis = *basis;
+    else
+      from.complain("basis", "is neither allocated nor uptime");
+  }
+  if (const auto text = from.text("granularity")) {
+    if (const auto granularity = parse_billing_granularity(*text))
+      p.terms.granularity = *granularity;
+    else
+      from.complain("granularity", "is neither second nor hour");
+  }
+  p.package = {from.id("virtfusion_package_id")};
+  p.os_templates = from.ids("os_template_ids");
+  p.ipv6 = from.flag("ipv6").value_or(false);
+  p.active = from.flag("active").value_or(true);
   return p;
 }
 
 region read_region(std::string_view id, table_reader& from) {
   region r;
   r.id = {std::string{id}};
-  if (const auto named = check_short_name(id); !named)
-    from.complain("", named.error().detail);
-  r.name = from.text("name");
-  r.group = {from.number("virtfusion_hypervisor_group_id")};
-  if (r.group.value < 1)
-    from.complain("virtfusion_hypervisor_group_id", "must be at least 1");
-  r.active = from.flag("active", true);
+  check_id(id, from);
+  r.name = from.name();
+  r.group = {from.id("virtfusion_hypervisor_group_id")};
+  r.active = from.flag("active").value_or(true);
   return r;
 }
 
 result<catalogue> read_catalogue(const std::filesystem::path& file) {
+  const auto text = config::read_small_file(file.string());
+  if (!text)
+    return text.error();
   toml::table root;
   try {
-    root = toml::parse_file(file.string());
+    root = toml::parse(*text);
   } catch (const toml::parse_error& e) {
-    return error{errc::invalid_request, file.string() + ":" + std::to_string(e.source().begin.line) + ": " +
+    return error{errc::invalid_request, file.string() + " is not TOML: line " +
+                                          std::to_string(e.source().begin.line) + ": " +
                                           std::string{e.description()}};
   }
   catalogue all;
-  std::vector<std::string> problems;
+  file_faults faults;
   const auto each = [&](const char* kind, const std::function<void(std::string_view, table_reader&)>& read) {
-    if (const auto* tables = root[kind].as_table())
-      for (const auto& [id, node] : *tables) {
-        const auto* table = node.as_table();
-        const auto where = std::string{kind} + "." + std::string{id.str()};
-        if (table == nullptr) {
-          problems.push_back(where + ": must be a table");
-          continue;
-        }
-        table_reader reader{*table, where, problems};
-        read(id.str(), reader);
-        reader.finish();
+    const auto* kinds = root.get(kind);
+    if (kinds == nullptr)
+      return;
+    if (!kinds->is_table()) {
+      faults.add(*kinds, std::string{kind} + " is not a table: it is written [" + kind + ".<id>]");
+      return;
+    }
+    for (const auto& [id, node] : *kinds->as_table()) {
+      const auto where = std::string{kind} + "." + std::string{id.str()};
+      if (!node.is_table()) {
+        faults.add(node, where + " is not a table");
+        continue;
       }
+      table_reader reader{*node.as_table(), where, faults};
+      read(id.str(), reader);
+      reader.finish();
+    }
   };
   each("plans", [&](std::string_view id, table_reader& from) { all.plans.push_back(read_plan(id, from)); });
   each("regions",
        [&](std::string_view id, table_reader& from) { all.regions.push_back(read_region(id, from)); });
   for (const auto& [key, node] : root)
     if (key.str() != "plans" && key.str() != "regions")
-      problems.push_back(std::string{key.str()} + ": only [plans.<id>] and [regions.<id>] are known");
-  if (problems.empty())
-    return all;
-  std::string lines = file.string() + " has mistakes:";
-  for (const auto& problem : problems)
-    lines += "\n  " + problem;
-  return error{errc::invalid_request, lines};
+      faults.add(node,
+                 std::string{key.str()} + " is not known: there are [plans.<id>] and [regions.<id>] alone");
+  if (!faults.empty())
+    return faults.as_error(file.string());
+  return all;
 }
 
 void say(const char* kind, const std::string& id, db::upsert done) {

@@ -88,12 +88,20 @@ asio::awaitable<result<bool>> check_virtfusion(vf::http_transport& transport) {
     {"SSH keys", vf::list_ssh_keys({1}).what},
   };
   auto holds = true;
+  // What makes every further call end alike is told once.
+  auto ends_alike = false;
+  std::string left_out;
   for (const auto& [family, request] : probes) {
+    if (ends_alike) {
+      left_out += (left_out.empty() ? "" : ", ") + std::string{family};
+      continue;
+    }
     const auto name = std::string{"VirtFusion "} + family;
     const auto exchanged = co_await transport.exchange(request, std::chrono::seconds{15});
     if (!exchanged) {
-      say(false, name, exchanged.error().detail);
-      co_return false;
+      holds = say(false, name, exchanged.error().detail);
+      ends_alike = true;
+      continue;
     }
     const auto failed = vf::failure_of(request.op, *exchanged);
     // That there is no user or package 1 is an answer too.
@@ -104,7 +112,10 @@ asio::awaitable<result<bool>> check_virtfusion(vf::http_transport& transport) {
                         : std::string{vf::to_string(failed->what)} + " (" +
                             std::to_string(exchanged->status) + "): " + failed->text) &&
             holds;
+    ends_alike = failed && failed->what == vf::call_failure::kind::unauthorized;
   }
+  if (!left_out.empty())
+    std::printf("%-4s VirtFusion: not tried: %s\n", "--", left_out.c_str());
   co_return holds;
 }
 

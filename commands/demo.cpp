@@ -14,6 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -22,6 +24,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -90,6 +93,9 @@ public:
     co_await compare_both_sides();
   }
 
+  /// What waits for something goes on to its end without telling, and `play` with it.
+  void interrupt() { is_interrupted_ = true; }
+
   void close() {
     api_.close();
     control_.close();
@@ -104,6 +110,7 @@ private:
 
   asio::awaitable<answer>
   exchange(http::client& client, http::verb method, std::string target, json::value body) {
+    expect(!is_interrupted_, "interrupted");
     http::client_request request;
     request.method = method;
     request.target = std::move(target);
@@ -131,6 +138,14 @@ private:
     return exchange(api_, method, std::move(target), std::move(body));
   }
 
+  /// Shorter when the story is interrupted.
+  asio::awaitable<void> pause(std::chrono::milliseconds length) {
+    const auto end = node_.timers().now() + length;
+    do
+      co_await wait_until(node_.timers(), std::min(end, node_.timers().now() + 50ms));
+    while (!is_interrupted_ && node_.timers().now() < end);
+  }
+
   asio::awaitable<void> put(std::string target, json::value body) {
     const auto done = co_await call(http::verb::put, target, std::move(body));
     expect(done.status / 100 == 2, "PUT " + target + " was answered " + std::to_string(done.status));
@@ -148,7 +163,8 @@ private:
     co_return found != nullptr ? found->to_number<std::int64_t>() : 0;
   }
 
-  static void say(const std::string& line) {
+  void say(const std::string& line) const {
+    expect(!is_interrupted_, "interrupted");
     std::puts(line.c_str());
     std::fflush(stdout);
   }
@@ -185,7 +201,7 @@ private:
       if (refusals != nullptr)
         ++*refusals;
       expect(panel_.is_running(), "the simulated VirtFusion has ended");
-      co_await wait_until(node_.timers(), node_.timers().now() + *given.retry_after);
+      co_await pause(*given.retry_after);
     }
   }
 
@@ -201,7 +217,7 @@ private:
       if (state == "active" || state == "failed" || state == "deleted")
         co_return record;
       expect(panel_.is_running(), "the simulated VirtFusion has ended");
-      co_await wait_until(node_.timers(), node_.timers().now() + 100ms);
+      co_await pause(100ms);
     }
   }
 
@@ -241,11 +257,11 @@ private:
     const char* form =
       ::isatty(STDOUT_FILENO) == 1 ? "\r  active        %2d of %d" : "  active        %2d of %d\n";
     for (int told = -1; told < wanted;) {
-      if (const auto last = std::exchange(told, done); last != told) {
+      if (const auto last = std::exchange(told, done); last != told && !is_interrupted_) {
         std::printf(form, told, wanted);
         std::fflush(stdout);
       }
-      co_await wait_until(node_.timers(), node_.timers().now() + 50ms);
+      co_await pause(50ms);
     }
     if (::isatty(STDOUT_FILENO) == 1)
       std::putchar('\n');
@@ -310,6 +326,7 @@ private:
   std::string key_;
   http::client api_;
   http::client control_;
+  bool is_interrupted_ = false;
 };
 
 /// The operator's key of this data folder: kept in `demo.key` while it is good.
@@ -350,6 +367,12 @@ int refuse(const std::string& why) {
   return 1;
 }
 
+/// What a shell has for a program that `signal` ended.
+int refuse_interrupted(int signal) {
+  std::fputs("\nskyengine: interrupted before the story was told\n", stderr);
+  return 128 + signal;
+}
+
 /// Nothing of the demo may reach what an operator has set for `serve`: its database, its VirtFusion, its
 /// name.
 config::settings without_what_is_real(config::settings given) {
@@ -382,12 +405,18 @@ void show_how_to_go_on(const engine& node, const std::string& key) {
 
 int demo(const context& given, const demo_options& options) {
   auto settings = without_what_is_real(given.settings);
+  const auto simulator = simulator_path();
+  if (::access(simulator.c_str(), X_OK) != 0)
+    return refuse(
+      "the demo needs the simulated VirtFusion beside this program, and cannot start " + simulator.string() +
+      " (" + std::generic_category().message(errno) +
+      "): build it with `scripts/build release virtfusion-simulator`, or start the demo with `./run`");
   std::error_code failed;
   std::filesystem::create_directories(given.data_dir, failed);
   if (failed)
     return refuse("cannot write to " + given.data_dir.string() + ": " + failed.message());
   auto panel =
-    child_process::start(simulator_path(),
+    child_process::start(simulator,
                          {"--listen", "127.0.0.1:0", "--token", panel_token, "--build-time", "1", "--latency",
                           "20", "--jitter", "20", "--state", (given.data_dir / "virtfusion.state").string()},
                          given.data_dir / "virtfusion.log");
@@ -406,10 +435,20 @@ int demo(const context& given, const demo_options& options) {
   if (!options.is_listen_set && !is_port_free(settings.http.listen.host, settings.http.listen.port))
     settings.http.listen.port = 0;
 
+  // Starting blocks: a signal that comes meanwhile is heeded as soon as there is something to stop.
+  asio::io_context before;
+  std::optional<int> ended_by;
+  asio::signal_set early{before, SIGTERM, SIGINT};
+  early.async_wait([&](boost::system::error_code cancelled, int signal) {
+    if (!cancelled)
+      ended_by = signal;
+  });
   std::puts("skyengine demo");
+  std::fflush(stdout);
   auto started = engine::start(settings, given.data_dir, db::panel_kind::demo);
+  before.poll();
   if (!started)
-    return refuse(started.error().detail);
+    return ended_by ? refuse_interrupted(*ended_by) : refuse(started.error().detail);
   auto& node = **started;
   std::printf("  database      private PostgreSQL in %s\n  VirtFusion    simulated, %s\n  engine        "
               "http://127.0.0.1:%u\n",
@@ -419,15 +458,25 @@ int demo(const context& given, const demo_options& options) {
   if (!key)
     return refuse(key.error().detail);
 
-  boost::asio::signal_set signals{node.loop(), SIGTERM, SIGINT};
-  signals.async_wait([&](boost::system::error_code cancelled, int) {
-    if (!cancelled)
-      node.stop();
-  });
   const auto origin = settings.virtfusion.api_url.substr(0, settings.virtfusion.api_url.find("/api"));
   story told{node, *panel, origin, *key};
   auto is_good = false;
   auto is_told = false;
+  const auto interrupt = [&](int signal) {
+    if (!is_told)
+      ended_by = signal;
+    told.interrupt();
+    node.stop();
+  };
+  asio::signal_set signals{node.loop(), SIGTERM, SIGINT};
+  signals.async_wait([&](boost::system::error_code cancelled, int signal) {
+    if (!cancelled)
+      interrupt(signal);
+  });
+  before.poll();
+  early.cancel();
+  if (ended_by)
+    interrupt(*ended_by);
   const auto late = node.timers().schedule(node.timers().now() + story_patience, [&] {
     std::fputs("\nskyengine: the story took too long\n", stderr);
     node.stop();
@@ -442,7 +491,8 @@ int demo(const context& given, const demo_options& options) {
       if (!options.is_once)
         show_how_to_go_on(node, *key);
     } catch (const std::exception& e) {
-      std::fprintf(stderr, "\nskyengine: the story broke off: %s\n", e.what());
+      if (!ended_by)
+        std::fprintf(stderr, "\nskyengine: the story broke off: %s\n", e.what());
     }
     if (options.is_once || !is_good)
       node.stop();
@@ -452,6 +502,8 @@ int demo(const context& given, const demo_options& options) {
   // What the story still waits for refers to what is destroyed below.
   while (!is_told && node.loop().run_one_for(10s) > 0) {
   }
+  if (ended_by && code == 0)
+    return refuse_interrupted(*ended_by);
   return is_good ? code : 1;
 }
 

@@ -5,6 +5,7 @@
 #include <boost/asio/signal_set.hpp>
 #include <signal.h>
 
+#include <cstdint>
 #include <cstdio>
 
 namespace skyengine::commands {
@@ -22,6 +23,10 @@ int serve(const context& given) {
     return 1;
   }
   auto& node = **started;
+  const auto wanted = static_cast<std::int64_t>(given.settings.clock.rate);
+  if (const auto rate = node.session().business().rate(); rate != wanted)
+    log::warn("clock.rate does not hold: this database keeps the rate of its first start",
+              {{"clock_rate", wanted}, {"stored_rate", rate}});
   boost::asio::signal_set signals{node.loop(), SIGTERM, SIGINT};
   signals.async_wait([&](boost::system::error_code cancelled, int) {
     if (!cancelled)

@@ -174,7 +174,8 @@ constexpr auto rows = std::to_array<setting>({
    assign<&settings::node, &node_settings::name>},
 
   {"clock.rate", "SKYENGINE_CLOCK_RATE", integer(1, 1'000'000), "1", open,
-   "Business seconds in a real second, for demos and tests; a database keeps the rate of its first start.",
+   "Business seconds in a real second, for demos and tests; a database keeps the rate of its first start, "
+   "and `serve` warns when it is another.",
    assign<&settings::clock, &clock_settings::rate>},
 
   {"postgres.bindir", "", path, "", open,

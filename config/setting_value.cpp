@@ -4,10 +4,12 @@
 
 #include <arpa/inet.h>
 #include <boost/url/parse.hpp>
+#include <libpq-fe.h>
 
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <memory>
 #include <optional>
 
 namespace skyengine::config {
@@ -86,9 +88,49 @@ std::optional<value> parse_url(std::string_view text) {
   return std::string{text} + (url->encoded_path().empty() ? "/api/v1" : "");
 }
 
-bool is_database(std::string_view text) {
-  return text.starts_with("postgresql://") || text.starts_with("postgres://") ||
-         text.find('=') != std::string_view::npos;
+using conninfo = std::unique_ptr<PQconninfoOption, decltype(&PQconninfoFree)>;
+
+/// libpq's words without what it quotes of a connection string, which may be the password.
+std::string without_quotes(std::string message) {
+  if (message.starts_with("missing \"=\""))
+    return "a = is missing; a value with blanks stands in single quotes";
+  const auto first = message.find('"');
+  const auto last = message.rfind('"');
+  if (first != std::string::npos)
+    message.replace(first, last - first + 1, "…");
+  return message.substr(0, message.find('\n'));
+}
+
+bool is_port(std::string_view text) {
+  const auto port = parse_number(text);
+  return port && *port >= 1 && *port <= 65'535;
+}
+
+/// Why `text` is no way to a database; empty when it is one. Never repeats a part of it.
+std::string database_fault(std::string_view text) {
+  const auto is_url = text.starts_with("postgresql://") || text.starts_with("postgres://");
+  if (!is_url && text.find('=') == std::string_view::npos)
+    return "this is neither";
+  if (!is_plain_text(text))
+    return "it has control characters";
+  char* message = nullptr;
+  const conninfo parsed{PQconninfoParse(std::string{text}.c_str(), &message), PQconninfoFree};
+  const std::unique_ptr<char, decltype(&PQfreemem)> freed{message, PQfreemem};
+  if (!parsed)
+    return without_quotes(message != nullptr ? message : "out of memory");
+  for (const auto* option = parsed.get(); option->keyword != nullptr; ++option) {
+    const std::string_view keyword = option->keyword;
+    const std::string_view given = option->val != nullptr ? option->val : "";
+    if (keyword == "host" && given.find('@') != std::string_view::npos)
+      return "there is an @ in its host: in a password it is written %40";
+    if (keyword == "port" && !given.empty()) {
+      const auto ports = split(given, ',');
+      // An empty one of several is the usual one.
+      if (!std::all_of(ports.begin(), ports.end(), [](auto port) { return port.empty() || is_port(port); }))
+        return "its port is not a number of 1 to 65535";
+    }
+  }
+  return {};
 }
 
 std::optional<value> parse_address(std::string_view text) {
@@ -145,7 +187,8 @@ std::optional<value> parse(const value_type& type, std::string_view text) {
   case value_kind::url:
     return text.empty() ? std::string{} : parse_url(text);
   case value_kind::database:
-    return text.empty() || is_database(text) ? std::optional<value>{std::string{text}} : std::nullopt;
+    return text.empty() || database_fault(text).empty() ? std::optional<value>{std::string{text}}
+                                                        : std::nullopt;
   case value_kind::token:
     return is_plain(text) ? std::optional<value>{std::string{text}} : std::nullopt;
   case value_kind::integer:
@@ -183,7 +226,9 @@ std::string range(const std::string& least, const std::string& most, bool has_mo
 result<value> parse_value(const value_type& type, std::string_view text) {
   auto parsed = parse(type, text);
   if (!parsed)
-    return error{errc::invalid_request, "it is " + allowed(type)};
+    return error{errc::invalid_request,
+                 "it is " + allowed(type) +
+                   (type.kind == value_kind::database ? " (" + database_fault(text) + ")" : std::string{})};
   return std::move(*parsed);
 }
 

@@ -7,6 +7,7 @@
 namespace skyengine {
 namespace {
 
+using testing::EndsWith;
 using testing::HasSubstr;
 
 class Check : public testing::Test {
@@ -28,6 +29,17 @@ TEST_F(Check, NamesTheFamilyThatTheTokenLacks) {
   const auto told = engine_.run({"check"});
   EXPECT_EQ(told.code, 1);
   EXPECT_THAT(told.output, HasSubstr("FAIL VirtFusion templates: forbidden (403)"));
+}
+
+TEST_F(Check, TellsOfAWrongTokenOnce) {
+  test::engine_options how{folder_.path()};
+  how.environment["VIRTFUSION_API_TOKEN"] = "another";
+  const auto told = test::engine_process{panel_, how}.run({"check"});
+  EXPECT_EQ(told.code, 1);
+  EXPECT_THAT(told.output,
+              EndsWith("FAIL VirtFusion connect: unauthorized (401): 401 Unauthorized\n"
+                       "--   VirtFusion: not tried: packages, templates, hypervisor groups, servers, users, "
+                       "SSH keys\n"));
 }
 
 } // namespace

@@ -25,6 +25,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
+using testing::StartsWith;
 
 class Settings : public testing::Test {
 protected:
@@ -214,6 +215,22 @@ TEST_F(Settings, AWrongAddressOfVirtfusionIsOneMistake) {
 TEST_F(Settings, APasswordInARefusedUrlIsNotShown) {
   input.environment = {{"VIRTFUSION_API_URL", "https://admin:hush@h"}, {"VIRTFUSION_API_TOKEN", "t"}};
   EXPECT_THAT(mistakes()["virtfusion.api_url"], AllOf(HasSubstr("its value"), Not(HasSubstr("hush"))));
+}
+
+TEST_F(Settings, AWrongConnectionStringIsNamedWithTheOthersAndNotShown) {
+  for (const auto* url :
+       {"postgresql://sky:hu%sh@db/sky", "host=db password=some hush user=sky", "host=db password='hush",
+        "host=db password=a hush=b", "postgresql://sky:hush@[::1/sky", "postgresql://sky:a@hush@db/sky",
+        "postgresql://sky:hush@db:99999/sky", "postgresql://sky:hush@db/sky?pasword=hush"}) {
+    input.environment = {{"DATABASE_URL", url}, {"SKYENGINE_LOG", "xml"}};
+    const auto found = mistakes();
+    EXPECT_EQ(found.size(), 2U) << url;
+    EXPECT_TRUE(found.contains("log.format")) << url;
+    ASSERT_TRUE(found.contains("database.url")) << url;
+    EXPECT_THAT(found.at("database.url"),
+                AllOf(StartsWith("its value (DATABASE_URL in the environment) is not allowed: "),
+                      Not(HasSubstr("hush")), Not(HasSubstr("hu%sh"))));
+  }
 }
 
 TEST_F(Settings, CertificateAndKeyGoTogether) {

@@ -1,0 +1,201 @@
+#include "tests/support/engine_process.hpp"
+#include "tests/support/process.hpp"
+#include "tests/support/temporary_folder.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace skyengine {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+
+struct ended {
+  int code = 0;
+  std::string output = {};
+  std::string errors = {};
+};
+
+class CommandLine : public testing::Test {
+protected:
+  /// Runs `skyengine` with these arguments alone, and no setting of the surroundings.
+  ended run(std::vector<std::string> arguments, std::map<std::string, std::string> environment = {}) const {
+    environment.insert({{"SKYENGINE_CONFIG", ""},
+                        {"DATABASE_URL", ""},
+                        {"VIRTFUSION_API_URL", ""},
+                        {"VIRTFUSION_API_TOKEN", ""}});
+    const test::temporary_folder folder;
+    const auto errors = folder.path() / "errors";
+    test::process child{
+      {test::built_program("skyengine"), std::move(arguments), std::move(environment), errors.string()}};
+    ended left;
+    left.output = child.read_all();
+    left.code = child.wait().value_or(-1);
+    left.errors = test::read_file(errors);
+    return left;
+  }
+};
+
+TEST_F(CommandLine, NamesAnUnknownSubcommandAndThoseThatThereAre) {
+  const auto told = run({"bogus", "--once"});
+  EXPECT_EQ(told.code, 2);
+  EXPECT_THAT(told.output, IsEmpty());
+  EXPECT_THAT(told.errors,
+              AllOf(HasSubstr("skyengine: there is no subcommand \"bogus\" (known: serve, demo, "),
+                    HasSubstr("`skyengine --help` tells more.")));
+  const auto inner = run({"apikey", "mke"});
+  EXPECT_EQ(inner.code, 2);
+  EXPECT_THAT(inner.errors, HasSubstr("skyengine apikey: there is no subcommand \"mke\" (known: create)\n"));
+  const auto none = run({});
+  EXPECT_EQ(none.code, 2);
+  EXPECT_THAT(none.errors, HasSubstr("skyengine: a subcommand is missing: one of serve, demo, "));
+}
+
+TEST_F(CommandLine, NamesAnUnknownOptionAndThoseThatThereAre) {
+  const auto told = run({"demo", "--onec"});
+  EXPECT_EQ(told.code, 2);
+  EXPECT_THAT(told.errors, AllOf(HasSubstr("skyengine demo: there is no option \"--onec\" (known: "),
+                                 HasSubstr("--data-dir"), HasSubstr("--once"),
+                                 HasSubstr("`skyengine demo --help` tells more.")));
+  const auto grouped = run({"apikey", "create", "--operatr"});
+  EXPECT_EQ(grouped.code, 2);
+  EXPECT_THAT(grouped.errors, AllOf(HasSubstr("there is no option \"--operatr\" (known: "),
+                                    HasSubstr("--operator"), HasSubstr("--scopes")));
+  const auto first = run({"--bogus", "serve"});
+  EXPECT_EQ(first.code, 2);
+  EXPECT_THAT(first.errors, HasSubstr("skyengine: there is no option \"--bogus\" (known: "));
+  const auto word = run({"serve", "extra"});
+  EXPECT_EQ(word.code, 2);
+  EXPECT_THAT(word.errors, HasSubstr("skyengine serve: nothing was expected where \"extra\" stands\n"));
+}
+
+TEST_F(CommandLine, TakesWhatAllSubcommandsShareBeforeAndAfterThem) {
+  const test::temporary_folder folder;
+  const auto file = (folder.path() / "sky.toml").string();
+  std::ofstream{file} << "http.patience = \"3s\"\n";
+  const auto set = HasSubstr("http.patience = \"3s\"");
+  EXPECT_THAT(run({"settings", "--config", file}).output, set);
+  EXPECT_THAT(run({"--config", file, "settings"}).output, set);
+  EXPECT_THAT(run({"--config=" + file, "settings", "--markdown"}).output, HasSubstr("http.patience"));
+
+  const auto data = (folder.path() / "data").string();
+  const auto named = HasSubstr("in " + data);
+  EXPECT_THAT(run({"check", "--data-dir", data}).output, named);
+  EXPECT_THAT(run({"--data-dir", data, "check"}).output, named);
+  const auto within = run({"catalogue", "--data-dir", data, "--config", file, "apply", "missing.toml"});
+  EXPECT_EQ(within.code, 1) << within.errors;
+
+  const auto twice = run({"--config", file, "settings", "--config", file});
+  EXPECT_EQ(twice.code, 2);
+  EXPECT_THAT(twice.errors, HasSubstr("--config is given twice"));
+}
+
+TEST_F(CommandLine, RefusesAnEmptyNameOfAFolderOrFile) {
+  for (const auto* option : {"--data-dir", "--config"}) {
+    for (const auto& told : {run({"check", option, ""}), run({option, "", "check"})}) {
+      EXPECT_EQ(told.code, 2);
+      EXPECT_THAT(told.output, IsEmpty());
+      EXPECT_THAT(told.errors, HasSubstr(std::string{option} + ": it is empty"));
+    }
+  }
+}
+
+class CatalogueApply : public CommandLine {
+protected:
+  /// What `catalogue apply` says of a file with this text, which is not taken.
+  std::string refusal(const std::string& text) const {
+    std::ofstream{file_} << text;
+    const auto told = run({"catalogue", "apply", file_, "--data-dir", (folder_.path() / "data").string()});
+    EXPECT_EQ(told.code, 1);
+    EXPECT_THAT(told.output, IsEmpty());
+    EXPECT_FALSE(std::filesystem::exists(folder_.path() / "data"));
+    return told.errors;
+  }
+
+  const test::temporary_folder folder_;
+  const std::string file_ = (folder_.path() / "sold.toml").string();
+};
+
+TEST_F(CatalogueApply, TellsEveryMistakeOnceWithItsLine) {
+  EXPECT_EQ(refusal(R"([plans.small]
+name = ""
+price = 5
+currency = "usd"
+[plans.Big]
+name = "Big"
+price = "1.0000001"
+currency = "USD"
+virtfusion_package_id = 0
+hours_per_month = 4294967297
+basis = "power"
+os_template_ids = [
+  1, "x",
+  0]
+color = "red"
+[regions]
+north = 3
+[regions.south]
+name = 5
+active = 1
+[offers]
+)"),
+            "skyengine: " + file_ +
+              " has 17 mistakes:\n"
+              "  line 1: plans.small.virtfusion_package_id is missing\n"
+              "  line 2: plans.small.name is empty\n"
+              "  line 3: plans.small.price is not a string\n"
+              "  line 4: plans.small.currency is none: a currency is an upper-case ISO 4217 code, as in USD\n"
+              "  line 5: plans.Big is no id: an id is 1 to 64 lower-case letters, digits and hyphens\n"
+              "  line 7: plans.Big.price is no amount: an amount has at most six decimals\n"
+              "  line 9: plans.Big.virtfusion_package_id is not at least 1\n"
+              "  line 10: plans.Big.hours_per_month is not from 1 to 8784\n"
+              "  line 11: plans.Big.basis is neither allocated nor uptime\n"
+              "  line 13: plans.Big.os_template_ids[1] is not an id\n"
+              "  line 14: plans.Big.os_template_ids[2] is not an id\n"
+              "  line 15: plans.Big.color is not known\n"
+              "  line 17: regions.north is not a table\n"
+              "  line 18: regions.south.virtfusion_hypervisor_group_id is missing\n"
+              "  line 19: regions.south.name is not a string\n"
+              "  line 20: regions.south.active is not true or false\n"
+              "  line 21: offers is not known: there are [plans.<id>] and [regions.<id>] alone\n");
+}
+
+TEST_F(CatalogueApply, RefusesWhatHoldsNoTables) {
+  EXPECT_THAT(refusal("plans = 3\n"), HasSubstr("has a mistake:\n  line 1: plans is not a table"));
+  EXPECT_THAT(refusal("a = 1\nx =\n"), HasSubstr(" is not TOML: line 2: "));
+  const auto missing = run({"catalogue", "apply", "/no/such/file"});
+  EXPECT_EQ(missing.code, 1);
+  EXPECT_EQ(missing.errors, "skyengine: /no/such/file cannot be read: No such file or directory\n");
+  EXPECT_THAT(run({"catalogue", "apply", folder_.path().string()}).errors, HasSubstr("Is a directory"));
+}
+
+TEST(Serve, WarnsOfAClockRateThatTheDatabaseDoesNotHave) {
+  const test::temporary_folder folder;
+  const test::simulated_panel panel;
+  test::engine_options how{folder.path()};
+  const auto warning = HasSubstr("clock.rate does not hold");
+  {
+    test::engine_process first{panel, how};
+    first.start();
+    EXPECT_EQ(first.terminate(), 0);
+    EXPECT_THAT(first.log(), Not(warning));
+  }
+  how.environment["SKYENGINE_CLOCK_RATE"] = "60";
+  test::engine_process second{panel, how};
+  second.start();
+  EXPECT_EQ(second.call("GET", "/healthz", "").json().as_object().contains("businessTime"), false);
+  EXPECT_EQ(second.terminate(), 0);
+  EXPECT_THAT(second.log(), AllOf(warning, HasSubstr(R"("clock_rate":60,"stored_rate":1)")));
+}
+
+} // namespace
+} // namespace skyengine
