@@ -2,6 +2,7 @@
 
 #include "actors/runtime/coroutines.hpp"
 #include "actors/virtfusion_gateway.hpp"
+#include "commands/build_info.hpp"
 #include "domain/log.hpp"
 #include "net/virtfusion/calls.hpp"
 
@@ -134,6 +135,8 @@ result<> engine::compose(const config::settings& settings) {
   edge.keep_keys = settings.idempotency.keep;
   edge.keys.rate = static_cast<std::uint32_t>(settings.http.key_rate);
   edge.keys.burst = static_cast<std::uint32_t>(settings.http.key_burst);
+  edge.version = program_version();
+  edge.commit = program_commit();
   edge.clock_rate = session_->business().rate();
   edge_ =
     std::make_unique<net::api::edge>(executor,

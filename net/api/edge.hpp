@@ -40,7 +40,7 @@ struct edge_options {
   /// Event streams at once; further ones are refused: errc::overloaded.
   std::size_t most_streams = 256;
   /// For `build_info` and `/healthz`.
-  std::string version = "0.1.0";
+  std::string version = {};
   std::string commit = {};
   /// Business seconds in a real one; when it is not 1, `/healthz` shows the business time.
   std::int64_t clock_rate = 1;

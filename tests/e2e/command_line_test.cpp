@@ -178,6 +178,24 @@ TEST_F(CatalogueApply, RefusesWhatHoldsNoTables) {
   EXPECT_THAT(run({"catalogue", "apply", folder_.path().string()}).errors, HasSubstr("Is a directory"));
 }
 
+TEST(Serve, TellsWhatIsBuilt) {
+  const test::temporary_folder folder;
+  const test::simulated_panel panel;
+  test::engine_process engine{panel, {folder.path()}};
+  engine.start();
+  auto version = engine.run({"--version"}).output;
+  ASSERT_TRUE(version.ends_with('\n'));
+  version.pop_back();
+  EXPECT_EQ(engine.call("GET", "/healthz", "").json().at("version").as_string(), version);
+  const auto metrics = engine.call("GET", "/metrics", "", {}, {{"Accept", "*/*"}}).body;
+  const auto at = metrics.find("skyengine_build_info{");
+  ASSERT_NE(at, std::string::npos);
+  EXPECT_THAT(metrics.substr(at, metrics.find('\n', at) - at),
+              testing::MatchesRegex("skyengine_build_info\\{version=\"" + version +
+                                    "\",commit=\"([0-9a-f]{12}|unknown)\"\\} 1"));
+  EXPECT_EQ(engine.terminate(), 0);
+}
+
 TEST(Serve, WarnsOfAClockRateThatTheDatabaseDoesNotHave) {
   const test::temporary_folder folder;
   const test::simulated_panel panel;
