@@ -87,6 +87,7 @@ private:
       auto loaded = co_await services_.sagas.load(action_);
       if (loaded) {
         state_ = std::move(*loaded);
+        is_user_new_ = false;
         // The commit that ended the attempt may be known only from here.
         if (state_.action.step > saga_step::attempt)
           turn_ = {};
@@ -241,16 +242,9 @@ private:
       if (id->has_error())
         co_return co_await fail(id->error());
       crash_point("create.after_user");
-      const auto stored = co_await services_.sagas.set_virtfusion_user(state_.server.order.user, **id,
-                                                                       services_.business.now());
-      if (!stored && stored.error().code == errc::conflict)
-        co_return co_await fail(
-          {errc::virtfusion_rejected, "VirtFusion's user belongs to another user of ours"});
-      if (!stored) {
-        static_cast<void>(co_await pause(200ms));
-        co_return outcome::reload;
-      }
+      // Noted with the attempt: until then nothing needs it that would not find it again.
       state_.virtfusion_user = **id;
+      is_user_new_ = true;
     }
     // What the build will need is asked for before anything is made: a missing template costs nobody a
     // server.
@@ -338,12 +332,16 @@ private:
     crash_point("create.before_attempt");
     const auto sent_at = services_.options.real_now();
     const auto look_at = number == 1 ? std::nullopt : std::optional{sent_at + services_.options.settle};
-    const db::attempt_order wanted{number, state_.package, state_.group, *resources};
+    const db::attempt_order wanted{number, is_user_new_ ? state_.virtfusion_user : std::nullopt,
+                                   state_.package, state_.group, *resources};
     for (int failures = 1;; ++failures) {
       const auto opened = co_await services_.sagas.open_attempt(state_.ref(), wanted, sent_at, look_at,
                                                                 services_.business.now());
       if (opened && *opened)
         break;
+      if (!opened && opened.error().detail == db::saga_store::owner_taken)
+        co_return co_await fail(
+          {errc::virtfusion_rejected, "VirtFusion's user belongs to another user of ours"});
       if (opened || opened.error().detail != db::saga_store::place_taken) {
         if (!opened)
           static_cast<void>(co_await pause(200ms));
@@ -354,6 +352,7 @@ private:
         co_return outcome::interrupted;
     }
     crash_point("create.after_attempt");
+    is_user_new_ = false;
     state_.action.step = saga_step::attempt;
     state_.action.version += 1;
     state_.server.state = server_state::creating;
@@ -811,6 +810,8 @@ private:
   bool is_sent_here_ = false;
   // VirtFusion surely made nothing of the open attempt.
   bool is_resolved_to_nothing_ = false;
+  // VirtFusion's user was found by this run, and is noted nowhere yet.
+  bool is_user_new_ = false;
   // The build's mark was committed by this run, and VirtFusion has surely not begun it yet.
   bool is_build_marked_here_ = false;
   int build_conflicts_ = 0;

@@ -70,6 +70,9 @@ constexpr statement open_one_attempt{"saga_open_attempt", R"sql(
     UPDATE create_attempts t SET state = 'lost'
       FROM guard g WHERE t.action_id = g.action_id AND t.state = 'open'
     RETURNING t.number),
+  noted AS (
+    UPDATE users u SET virtfusion_user_id = $14::bigint, updated_at = $7::timestamptz
+      FROM guard g WHERE u.id = g.user_id AND $14::bigint IS NOT NULL),
   moved AS (
     UPDATE actions a SET step = 'attempt', version = a.version + 1 FROM guard g WHERE a.id = g.action_id),
   changed AS (
@@ -148,12 +151,6 @@ constexpr statement give_up_delete{"saga_abandon_delete", R"sql(
     INSERT INTO server_events (server_id, at, type, from_state, to_state, action_id)
     SELECT c.id, c.last_event_at, 'delete_abandoned', g.old_state, c.state, g.action_id FROM changed c, guard g)
   SELECT count(*) AS moved FROM changed)sql"};
-
-// Nobody waits for the disk: VirtFusion is asked again for what a crash of PostgreSQL takes, and whatever is
-// committed later takes this along to the disk.
-constexpr statement store_virtfusion_user{"user_set_virtfusion_id", R"sql(
-  UPDATE users SET virtfusion_user_id = $2::bigint, updated_at = $3::timestamptz
-   WHERE id = $1 AND set_config('synchronous_commit', 'off', true) = 'off')sql"};
 
 constexpr statement take_over_orphans{"saga_take_over", R"sql(
   WITH orphans AS (
@@ -308,9 +305,9 @@ asio::awaitable<result<bool>> saga_store::open_attempt(saga_ref ref,
     traffic = order.resources->traffic_gb;
     cores = order.resources->cpu_cores;
   }
-  const auto answer =
-    co_await db_.run(open_one_attempt, ref.action, ref.version, ref.token, order.number, sent_at,
-                     second_look_at, now, order.package, order.group, memory, storage, traffic, cores);
+  const auto answer = co_await db_.run(open_one_attempt, ref.action, ref.version, ref.token, order.number,
+                                       sent_at, second_look_at, now, order.package, order.group, memory,
+                                       storage, traffic, cores, order.new_user);
   co_return moved(answer);
 }
 
@@ -336,13 +333,6 @@ asio::awaitable<result<bool>> saga_store::abandon_delete(saga_ref ref, error why
   const auto answer = co_await db_.run(give_up_delete, ref.action, ref.version, ref.token,
                                        to_string(why.code), why.detail, now);
   co_return moved(answer);
-}
-
-asio::awaitable<result<>> saga_store::set_virtfusion_user(user_id user, virtfusion_user_id id, instant now) {
-  const auto stored = co_await db_.run(store_virtfusion_user, user, id, now);
-  if (!stored)
-    co_return stored.error();
-  co_return result<>{};
 }
 
 asio::awaitable<result<std::vector<saga_store::running_action>>> saga_store::take_over(std::int64_t token) {

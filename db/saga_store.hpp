@@ -34,6 +34,8 @@ struct create_attempt {
 /// What attempt `number` asks VirtFusion for.
 struct attempt_order {
   int number = 1;
+  /// The owner, noted with the user of ours; nullopt when that was done before.
+  std::optional<virtfusion_user_id> new_user;
   package_id package;
   hypervisor_group_id group;
   /// What the package has; nullopt when VirtFusion does not tell.
@@ -117,10 +119,11 @@ public:
 
   /// `detail` of the errc::conflict that says so.
   static constexpr std::string_view place_taken = "one_unresolved_attempt";
+  static constexpr std::string_view owner_taken = "users_virtfusion_user_id_key";
 
   /// Opens an attempt (the one before it, when there is one, is lost, and is followed by a second look
   /// at `second_look_at`); yields to deletes and to operators who gave up. errc::conflict while another
-  /// attempt of this user is unresolved.
+  /// attempt of this user is unresolved, or when the owner is noted with another user.
   asio::awaitable<result<bool>> open_attempt(saga_ref ref,
                                              attempt_order order,
                                              real_time sent_at,
@@ -133,8 +136,6 @@ public:
   /// Ends a delete that an operator gave up: the action has failed with `why`, the server is what it was
   /// before.
   asio::awaitable<result<bool>> abandon_delete(saga_ref ref, error why, instant now);
-
-  asio::awaitable<result<>> set_virtfusion_user(user_id user, virtfusion_user_id id, instant now);
 
   struct running_action {
     action_id action;

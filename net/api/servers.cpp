@@ -6,6 +6,8 @@
 #include "net/api/replays.hpp"
 #include "net/api/routes.hpp"
 
+#include <boost/asio/experimental/awaitable_operators.hpp>
+
 #include <algorithm>
 
 namespace skyengine::net::api {
@@ -110,20 +112,25 @@ error explain_refusal(const error& refused) {
   return refused;
 }
 
-asio::awaitable<result<http::response>> create(edge_state& edge, const call& c, record_form form) {
-  const auto claim = read_claim(c);
-  if (!claim)
-    co_return claim.error();
-  const auto earlier = co_await find_earlier(edge, *claim);
-  if (!earlier)
-    co_return earlier.error();
-  if (*earlier)
-    co_return co_await replay_create(edge, c, **earlier, **claim, form, 0);
+asio::awaitable<result<checked_order>> read_order_in(edge_state& edge, const call& c, record_form form) {
   const auto body = read_body(c.request);
   if (!body)
     co_return body.error();
   const auto how = form == record_form::old ? strictness::lenient : strictness::strict;
-  const auto order = co_await read_order(edge, c, *body, how);
+  co_return co_await read_order(edge, c, *body, how);
+}
+
+asio::awaitable<result<http::response>> create(edge_state& edge, const call& c, record_form form) {
+  const auto claim = read_claim(c);
+  if (!claim)
+    co_return claim.error();
+  // The rows of both are read at once; what was bound before comes first, whatever the body says now.
+  using namespace asio::experimental::awaitable_operators;
+  const auto [earlier, order] = co_await (find_earlier(edge, *claim) && read_order_in(edge, c, form));
+  if (!earlier)
+    co_return earlier.error();
+  if (*earlier)
+    co_return co_await replay_create(edge, c, **earlier, **claim, form, 0);
   if (!order)
     co_return order.error();
   if (order->is_dry_run)

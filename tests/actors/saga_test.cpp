@@ -147,6 +147,17 @@ TEST_F(Saga, APlanThatChangesBeforeTheSecondLookHidesNoExtra) {
   expect_agreement();
 }
 
+TEST_F(Saga, AnOwnerThatIsNotedWithAnotherUserGetsNoServer) {
+  sql("UPDATE users SET virtfusion_user_id = 1 WHERE id = 2");
+  const auto created = order(1);
+  ASSERT_TRUE(all_ends());
+  EXPECT_EQ(state_of(1), "failed");
+  EXPECT_EQ(sql("SELECT error_code FROM actions"), "virtfusion_rejected");
+  EXPECT_EQ(panel.count(post), 0);
+  EXPECT_EQ(sql("SELECT count(virtfusion_user_id) FROM users"), "1");
+  expect_agreement();
+}
+
 TEST_F(Saga, APackageThatIsEditedWhileAnAnswerIsLostHidesNoServer) {
   panel.add_fault(post, fault_kind::late_effect, 1, settle_time - 5s);
   const auto created = order();

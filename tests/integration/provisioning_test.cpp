@@ -50,32 +50,6 @@ TEST_F(Provisioning, ACreateBecomesActiveWithPasswordAndAddress) {
   EXPECT_EQ(living(panel)[0].at("id").as_int64(), made.virtfusion_id->value);
 }
 
-constexpr db::statement durability{"test_durability",
-                                   "SELECT current_setting('synchronous_commit') AS value"};
-
-asio::awaitable<result<std::string>> note_user_and_tell_durability(db::database& db) {
-  db::saga_store sagas{db};
-  const auto noted = co_await sagas.set_virtfusion_user({1}, {77}, instant{});
-  if (!noted)
-    co_return noted.error();
-  const auto told = co_await db.run(durability);
-  if (!told)
-    co_return told.error();
-  co_return told->front().get<std::string>("value");
-}
-
-TEST_F(Provisioning, TheNoteOfAUserLeavesLaterCommitsOnItsConnectionDurable) {
-  provisioning_rig rig{database, panel};
-  auto options = database.options();
-  options.pipelined_connections = 1;
-  db::database one{rig.runtime.loop().get_executor(), options};
-  ASSERT_TRUE(test::run(rig.runtime.loop(), one.connect()));
-  const auto told = test::run(rig.runtime.loop(), note_user_and_tell_durability(one));
-  ASSERT_TRUE(told) << told.error().detail;
-  EXPECT_EQ(*told, "on");
-  EXPECT_EQ(test::run_sql(database.url(), "SELECT virtfusion_user_id FROM users WHERE id = 1"), "77");
-}
-
 /// A provisioner whose next order is stored while the answer to its COMMIT is lost: it learns of that when
 /// `decide` is called, and a sweep begins the saga before.
 class LostOrderCommit : public testing::Test {
