@@ -47,7 +47,9 @@ protected:
     EXPECT_EQ(outcome.error().code, errc::invalid_request);
     for (const auto& [field, reason] : outcome.error().fields) {
       EXPECT_TRUE(reasons.emplace(field, reason).second) << field << " is named twice";
-      EXPECT_THAT(outcome.error().detail, HasSubstr(field + ": " + reason));
+      auto named = field;
+      named.append(": ").append(reason);
+      EXPECT_THAT(outcome.error().detail, HasSubstr(named));
     }
     return reasons;
   }
