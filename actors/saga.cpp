@@ -434,6 +434,7 @@ private:
     if (!state_.attempt || state_.action.step != saga_step::attempt)
       co_return outcome::reload;
     const auto settled = unknown_since + services_.options.settle;
+    is_resolved_to_nothing_ = false;
     const order_traits order{*state_.virtfusion_user, state_.attempt->mark, state_.package, state_.group,
                              state_.resources};
     auto interval = std::chrono::milliseconds{1'000};

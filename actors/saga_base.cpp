@@ -89,6 +89,9 @@ saga_base::candidates(call_options how, order_traits order) {
       if (!packages)
         co_return std::nullopt;
       at_present = keep_resources(*packages, order.package);
+      // Nothing is left to know it by.
+      if (!*at_present && !order.resources)
+        co_return std::nullopt;
     }
     if (record->resources == order.resources || record->resources == *at_present)
       found.push_back(record->id);

@@ -403,10 +403,10 @@ struct virtfusion_gateway_state {
     // Any answer but a failure or "I do not know you" shows that somebody is at home.
     const auto has_succeeded = outcome.has_value() && outcome->status >= 200 && outcome->status < 500 &&
                                outcome->status != 401 && outcome->status / 100 != 3;
-    const auto was_closed = breaker.is_closed();
+    const auto was_half_open = breaker.now_in() == circuit_breaker::state::half_open;
     if (breaker.end_probe(has_succeeded, now))
       on_breaker_opened(*failure, now);
-    if (has_succeeded && !was_closed)
+    if (has_succeeded && was_half_open)
       log::info("VirtFusion answers again", {{"alert_cleared", "virtfusion_down"}});
   }
 

@@ -259,8 +259,9 @@ asio::awaitable<void> engine::on_lease_lost() {
   const auto drained = co_await session_->runtime().asker().ask<void>(provisioner_, 1h, actors::lease_lost{});
   if (!drained)
     log::warn("the sagas were not seen to end", {{"error", drained.error().detail}});
-  // A lease goes by the node's name: without that, it would be taken from whoever has the name now.
-  while (!is_stopping_ && !name_lock_->is_held())
+  // A lease goes by the node's name: without that, it would be taken from whoever has the name now, also on
+  // the way to the end.
+  while (!name_lock_->is_held())
     co_await actors::runtime::wait_until(timers(), timers().now() + 200ms);
 }
 

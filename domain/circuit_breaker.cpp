@@ -45,6 +45,9 @@ bool circuit_breaker::on_refusal(time_point now) noexcept {
 }
 
 bool circuit_breaker::end_probe(bool has_succeeded, time_point now) noexcept {
+  // A probe that was sent in doubt, before calls opened it.
+  if (state_ == state::open)
+    return false;
   const auto was_closed = is_closed();
   run_ = 0;
   if (!has_succeeded) {

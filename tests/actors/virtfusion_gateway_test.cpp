@@ -93,8 +93,7 @@ protected:
     virtfusion.on = [](const auto&) { return fake_virtfusion::status(500); };
     for (int i = 0; i < 20; ++i)
       create();
-    // The calls' failures, and then that of the probe that the first three of them asked for.
-    advance(200ms);
+    advance(100ms);
     ASSERT_EQ(figures().breaker_state, 2U);
   }
 

@@ -197,6 +197,16 @@ TEST(CircuitBreaker, LetsAProbeDecideADoubt) {
   EXPECT_EQ(breaker.probe_at(), start + 6s);
 }
 
+TEST(CircuitBreaker, AProbeInDoubtThatEndsAfterItOpenedSaysNothing) {
+  circuit_breaker breaker;
+  for (int i = 0; i < 20; ++i)
+    breaker.on_failure(start);
+  EXPECT_FALSE(breaker.end_probe(true, start + 1s));
+  EXPECT_EQ(breaker.now_in(), breaker_state::open);
+  EXPECT_FALSE(breaker.end_probe(false, start + 2s));
+  EXPECT_EQ(breaker.probe_at(), start + 5s);
+}
+
 TEST(CircuitBreaker, AProbeInDoubtOutweighsNoWindowOfFailures) {
   circuit_breaker breaker;
   for (int i = 0; i < 19; ++i)
