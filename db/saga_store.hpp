@@ -96,7 +96,7 @@ struct second_look {
   virtfusion_server_id mark;
   package_id package;
   hypervisor_group_id group;
-  /// What the package had when the first attempt was sent.
+  /// What the package had when attempt `number` was sent.
   std::optional<server_resources> resources;
   /// How many extras may still be deleted: one for each repeat of the action, less those that are gone.
   int extras_left = 0;
