@@ -314,8 +314,6 @@ private:
   /// For the attempt's row. What VirtFusion refuses to tell is asked for again should it be needed; nullopt
   /// when stopped.
   asio::awaitable<std::optional<known_resources>> resources_to_send() {
-    if (state_.resources)
-      co_return known_resources{state_.resources};
     const auto kept = services_.resources.find(state_.package);
     if (kept != services_.resources.end() && kept->second.until > now())
       co_return known_resources{kept->second.value};
@@ -435,20 +433,19 @@ private:
       co_return outcome::reload;
     const auto settled = unknown_since + services_.options.settle;
     is_resolved_to_nothing_ = false;
-    const order_traits order{*state_.virtfusion_user, state_.attempt->mark, state_.package, state_.group,
-                             state_.resources};
+    const order_traits order{action_, *state_.virtfusion_user, state_.attempt->mark, state_.package,
+                             state_.group};
     auto interval = std::chrono::milliseconds{1'000};
-    auto is_blind = false;
     for (auto began = now();; began = now()) {
       const auto found = co_await candidates(options(), order);
       if (is_stopping())
         co_return outcome::interrupted;
-      if (!found && began >= settled && !std::exchange(is_blind, true))
-        alert("attempt_unresolved",
-              "what a lost create has made cannot be looked for: it waits, and its user's others with it");
-      if (found && is_blind)
-        log::info("what a lost create has made can be looked for again",
-                  {{"alert_cleared", "attempt_unresolved"}, {"action_id", action_.value}});
+      if (found)
+        tell_sighted(action_);
+      else if (began >= settled)
+        tell_blind(
+          action_, state_.server.order.user,
+          "what a lost create has made cannot be looked for: it waits, and its user's others with it");
       if (found && !found->empty()) {
         const auto adopted = co_await take(found->front(), "adopted");
         co_return adopted;

@@ -62,6 +62,8 @@ struct saga_services {
   std::set<action_id> active;
   /// A second look is under way.
   bool is_looking = false;
+  /// Whose lost creates could not be looked for: alerted until they can.
+  std::set<action_id> blind;
 
   /// The first OS template that VirtFusion offers for a package, and a package's resources: kept for ten
   /// minutes.

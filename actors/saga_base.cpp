@@ -71,6 +71,12 @@ saga_base::candidates(call_options how, order_traits order) {
   const auto known = co_await services_.sagas.known_ids(young);
   if (!known)
     co_return std::nullopt;
+  const auto sent = co_await services_.sagas.resources_sent(order.action);
+  if (!sent)
+    co_return std::nullopt;
+  const auto was_sent = [&](const server_resources& made) {
+    return std::find(sent->begin(), sent->end(), made) != sent->end();
+  };
   std::optional<known_resources> at_present;
   std::vector<virtfusion_server_id> found;
   for (const auto id : young) {
@@ -84,19 +90,34 @@ saga_base::candidates(call_options how, order_traits order) {
     }
     if (!record->is_untouched() || record->group != order.group)
       continue;
-    if (record->resources != order.resources && !at_present) {
+    if (was_sent(record->resources)) {
+      found.push_back(record->id);
+      continue;
+    }
+    if (!at_present) {
       const auto packages = co_await services_.virtfusion.call(how, vf::list_packages());
       if (!packages)
         co_return std::nullopt;
       at_present = keep_resources(*packages, order.package);
       // Nothing is left to know it by.
-      if (!*at_present && !order.resources)
+      if (!*at_present && sent->empty())
         co_return std::nullopt;
     }
-    if (record->resources == order.resources || record->resources == *at_present)
+    if (record->resources == *at_present)
       found.push_back(record->id);
   }
   co_return found;
+}
+
+void saga_base::tell_blind(action_id action, user_id user, std::string_view what) {
+  if (services_.blind.insert(action).second)
+    log::error(what, {{"alert", "attempt_unresolved"}, {"action_id", action.value}, {"user_id", user.value}});
+}
+
+void saga_base::tell_sighted(action_id action) {
+  if (services_.blind.erase(action) > 0)
+    log::info("what a lost create has made can be looked for again",
+              {{"alert_cleared", "attempt_unresolved"}, {"action_id", action.value}});
 }
 
 saga_services::saga_services(db::saga_store& store,

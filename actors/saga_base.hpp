@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace skyengine::actors {
@@ -33,12 +34,11 @@ protected:
 
   /// What an order is recognised by among a user's servers.
   struct order_traits {
+    action_id action;
     virtfusion_user_id user;
     virtfusion_server_id mark;
     package_id package;
     hypervisor_group_id group;
-    /// What the package had when it was sent; nullopt when that is not known.
-    known_resources resources;
   };
 
   bool is_stopping() const noexcept { return control_->is_stopping; }
@@ -77,6 +77,11 @@ protected:
   /// VirtFusion just before it was sent or since: what it has now counts too.
   awaitable<std::optional<std::vector<virtfusion_server_id>>> candidates(call_options how,
                                                                          order_traits order);
+
+  /// `candidates` has not told for so long that an operator should know; told once for each action.
+  void tell_blind(action_id action, user_id user, std::string_view what);
+  /// `candidates` has told.
+  void tell_sighted(action_id action);
 
   saga_services& services_;
   std::shared_ptr<saga_control> control_;

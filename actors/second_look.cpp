@@ -64,15 +64,13 @@ private:
   bool is_ours() const noexcept { return !is_stopping() && services_.lease.token() == token_; }
 
   asio::awaitable<look_end> look() {
-    const order_traits order{look_.virtfusion_user, look_.mark, look_.package, look_.group, look_.resources};
+    const order_traits order{look_.action, look_.virtfusion_user, look_.mark, look_.package, look_.group};
     auto how = options();
     auto found = co_await candidates(how, order);
     for (int failures = 1; !found; ++failures) {
       if (failures > most_blind_looks) {
-        log::error("whether a repeated create has left a second server cannot be looked for",
-                   {{"alert", "attempt_unresolved"},
-                    {"action_id", look_.action.value},
-                    {"user_id", look_.user.value}});
+        tell_blind(look_.action, look_.user,
+                   "whether a repeated create has left a second server cannot be looked for");
         co_return look_end::refused;
       }
       if (!co_await pause(std::max(backoff{}.draw(failures, services_.random), 500ms)))
@@ -80,6 +78,7 @@ private:
       how = options();
       found = co_await candidates(how, order);
     }
+    tell_sighted(look_.action);
     // What was begun is ended first, and was counted on when it began.
     if (look_.extra) {
       const auto ended = co_await end_named(*found);

@@ -13,7 +13,7 @@ constexpr statement load_action{"saga_load_action",
                                 "SELECT" SKYENGINE_ACTION_COLUMNS R"sql(, a.token, a.abandon_requested,
          coalesce(f.package_id, p.virtfusion_package_id) AS virtfusion_package_id, p.os_template_ids,
          coalesce(f.group_id, g.virtfusion_hypervisor_group_id) AS virtfusion_hypervisor_group_id, u.name AS user_name, u.email,
-         u.virtfusion_user_id, t.number AS attempt, t.mark, f.memory_mb, f.storage_gb, f.traffic_gb, f.cpu_cores
+         u.virtfusion_user_id, t.number AS attempt, t.mark
     FROM actions a
     JOIN servers s ON s.id = a.server_id
     JOIN plans p ON p.id = s.plan_id
@@ -169,6 +169,10 @@ constexpr statement take_over_orphans{"saga_take_over", R"sql(
 constexpr statement known_virtfusion_ids{"server_known_virtfusion_ids", R"sql(
   SELECT virtfusion_id FROM servers WHERE virtfusion_id = ANY ($1::bigint[]))sql"};
 
+constexpr statement resources_of_attempts{"attempt_resources", R"sql(
+  SELECT DISTINCT memory_mb, storage_gb, traffic_gb, cpu_cores FROM create_attempts
+   WHERE action_id = $1 AND memory_mb IS NOT NULL)sql"};
+
 // A look that was left unfinished, by a node that is gone or by this one, is due again at once.
 constexpr statement claim_look{"attempt_claim_second_look", R"sql(
   WITH due AS (
@@ -185,7 +189,6 @@ constexpr statement claim_look{"attempt_claim_second_look", R"sql(
       FROM due WHERE t.action_id = due.action_id AND t.number = due.number
     RETURNING t.*)
   SELECT c.action_id, c.number, c.user_id, c.mark, u.virtfusion_user_id, c.package_id, c.group_id,
-         c.memory_mb, c.storage_gb, c.traffic_gb, c.cpu_cores,
          (SELECT max(number) - 1 - sum(extras_deleted) FROM create_attempts t WHERE t.action_id = c.action_id)
            AS extras_left,
          (SELECT min(extra_id) FROM create_attempts t WHERE t.action_id = c.action_id) AS extra_id
@@ -227,14 +230,6 @@ constexpr statement settle_one_extra{"attempt_settle_extra", R"sql(
     RETURNING 1)
   SELECT count(*) AS moved FROM settled)sql"};
 
-std::optional<server_resources> resources_in(const row& r) {
-  const auto memory = r.find<std::int64_t>("memory_mb");
-  if (!memory)
-    return std::nullopt;
-  return server_resources{*memory, r.get<std::int64_t>("storage_gb"), r.get<std::int64_t>("traffic_gb"),
-                          r.get<std::int64_t>("cpu_cores")};
-}
-
 result<bool> moved(const result<rows>& answer) {
   if (!answer)
     return answer.error();
@@ -261,7 +256,6 @@ asio::awaitable<result<saga_state>> saga_store::load(action_id id) {
   state.token = r.find<std::int64_t>("token").value_or(0);
   state.package = r.get<package_id>("virtfusion_package_id");
   state.group = r.get<hypervisor_group_id>("virtfusion_hypervisor_group_id");
-  state.resources = resources_in(r);
   state.plan_os_templates = r.get<std::vector<std::int64_t>>("os_template_ids");
   state.user_name = r.get<std::string>("user_name");
   state.user_email = r.get<std::string>("email");
@@ -359,6 +353,19 @@ asio::awaitable<result<std::vector<std::int64_t>>> saga_store::known_ids(std::ve
   co_return known;
 }
 
+asio::awaitable<result<std::vector<server_resources>>> saga_store::resources_sent(action_id action) {
+  const auto sent = co_await db_.run(resources_of_attempts, action);
+  if (!sent)
+    co_return sent.error();
+  std::vector<server_resources> found;
+  for (std::size_t i = 0; i < sent->size(); ++i) {
+    const auto r = (*sent)[i];
+    found.push_back({r.get<std::int64_t>("memory_mb"), r.get<std::int64_t>("storage_gb"),
+                     r.get<std::int64_t>("traffic_gb"), r.get<std::int64_t>("cpu_cores")});
+  }
+  co_return found;
+}
+
 asio::awaitable<result<std::optional<second_look>>> saga_store::claim_second_look(real_time now,
                                                                                   std::int64_t token) {
   const auto claimed = co_await db_.run(claim_look, now, token);
@@ -374,7 +381,7 @@ asio::awaitable<result<std::optional<second_look>>> saga_store::claim_second_loo
   co_return std::optional{second_look{
     r.get<action_id>("action_id"), static_cast<int>(r.get<std::int64_t>("number")), r.get<user_id>("user_id"),
     r.get<virtfusion_user_id>("virtfusion_user_id"), r.get<virtfusion_server_id>("mark"),
-    r.get<package_id>("package_id"), r.get<hypervisor_group_id>("group_id"), resources_in(r),
+    r.get<package_id>("package_id"), r.get<hypervisor_group_id>("group_id"),
     static_cast<int>(r.get<std::int64_t>("extras_left")), r.find<virtfusion_server_id>("extra_id")}};
 }
 

@@ -49,8 +49,6 @@ struct saga_state {
   std::int64_t token = 0;
   package_id package;
   hypervisor_group_id group;
-  /// What the package had when the first attempt was sent.
-  std::optional<server_resources> resources;
   std::vector<std::int64_t> plan_os_templates;
   std::string user_name;
   std::string user_email;
@@ -96,8 +94,6 @@ struct second_look {
   virtfusion_server_id mark;
   package_id package;
   hypervisor_group_id group;
-  /// What the package had when attempt `number` was sent.
-  std::optional<server_resources> resources;
   /// How many extras may still be deleted: one for each repeat of the action, less those that are gone.
   int extras_left = 0;
   /// The extra that an earlier look had begun to delete, and did not see gone.
@@ -150,6 +146,9 @@ public:
 
   /// Those of `ids` that a row of ours has.
   asio::awaitable<result<std::vector<std::int64_t>>> known_ids(std::vector<std::int64_t> ids);
+
+  /// What the package had when each of the action's attempts was sent, as far as that was known.
+  asio::awaitable<result<std::vector<server_resources>>> resources_sent(action_id action);
 
   /// Takes the user's place among the attempts for one second look that is due; nullopt when none is, or the
   /// places are taken. A look that was left unfinished is due at once: `token` has at most one under way.

@@ -187,6 +187,29 @@ TEST_F(Saga, APackageThatIsEditedBeforeTheSecondLookHidesNoExtra) {
   expect_agreement();
 }
 
+TEST_F(Saga, APackageThatIsEditedAgainAfterTheRepeatHidesNoExtra) {
+  order_with_extra();
+  sql("UPDATE create_attempts SET memory_mb = memory_mb * 3 WHERE number = 2");
+  grow_package();
+  ASSERT_TRUE(all_ends());
+  EXPECT_THAT(living(), SizeIs(1));
+  expect_agreement();
+}
+
+TEST_F(Saga, ALookThatCannotBeHadIsAlertedUntilItCan) {
+  const test::log_capture log;
+  order_with_extra();
+  panel.add_fault(list_call, fault_kind::status, 1'000, {}, 403);
+  advance(10min);
+  EXPECT_EQ(log.count("alert=attempt_unresolved"), 1U);
+  EXPECT_EQ(log.count("alert_cleared=attempt_unresolved"), 0U);
+  panel.clear_faults();
+  ASSERT_TRUE(all_ends());
+  EXPECT_EQ(log.count("alert_cleared=attempt_unresolved"), 1U);
+  EXPECT_THAT(living(), SizeIs(1));
+  expect_agreement();
+}
+
 TEST_F(Saga, ALostCreateThatCannotBeLookedForIsAlertedAndWaits) {
   const test::log_capture log;
   panel.add_fault(post, fault_kind::late_effect, 1, 10s);
