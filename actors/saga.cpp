@@ -22,6 +22,8 @@ constexpr int most_builds = 2;
 // So often a build may not fit the server's state, though nothing of it is to be seen there.
 constexpr int most_conflicts = 3;
 constexpr auto operator_pause = 60s;
+// A delete that takes longer is told to an operator.
+constexpr auto longest_delete = 10min;
 
 /// Type and key alone: the comment behind them is anybody's.
 bool is_same_key(std::string_view a, std::string_view b) {
@@ -104,7 +106,9 @@ private:
 
   /// Commits `change` over the state that it was decided on, and follows it in memory.
   asio::awaitable<outcome> commit(db::saga_change change) {
-    const auto moved = co_await services_.sagas.advance(state_.ref(), change, services_.business.now());
+    const auto moved =
+      co_await services_.sagas.advance(state_.ref(), change, settling_from_now(), services_.business.now());
+    is_id_taken_ = !moved && moved.error().code == errc::conflict;
     if (!moved || !*moved) {
       if (!moved && moved.error().code != errc::database_unavailable)
         log::warn(
@@ -166,7 +170,8 @@ private:
 
   asio::awaitable<std::optional<action_id>> give_way() {
     turn_ = {};
-    const auto next = co_await services_.sagas.give_way(state_.ref(), services_.business.now());
+    const auto looks = is_sent_here_ ? std::nullopt : std::optional{settling_from_now()};
+    const auto next = co_await services_.sagas.give_way(state_.ref(), looks, services_.business.now());
     if (!next || !*next) {
       static_cast<void>(co_await pause(200ms));
       co_return std::nullopt;
@@ -182,7 +187,7 @@ private:
     say(log::level::info, "create abandoned by an operator");
     const error why{errc::conflict, "an operator abandoned it"};
     if (!state_.server.virtfusion_id)
-      co_return co_await fail(why, "lost");
+      co_return co_await fail(why, is_sent_here_ ? "refused" : "lost");
     db::saga_change change;
     change.step = saga_step::cleanup;
     change.server = server_state::building;
@@ -414,6 +419,11 @@ private:
       change.counts_build = false;
       done = co_await commit(change);
     }
+    if (is_id_taken_) {
+      alert("virtfusion_id_taken",
+            "VirtFusion gave a new server the id of one that we have had: an operator has to look");
+      static_cast<void>(co_await pause(operator_pause));
+    }
     if (done == outcome::advanced) {
       crash_point("create.after_made");
       turn_ = {};
@@ -577,14 +587,27 @@ private:
   asio::awaitable<outcome> look_at_build(steady_time unknown_since) {
     const auto settled = unknown_since + services_.options.settle;
     auto interval = std::chrono::milliseconds{1'000};
+    auto is_alerted = false;
     for (auto began = now();; began = now()) {
       const auto record = co_await insist(options(), vf::get_server(*state_.server.virtfusion_id));
       if (!record)
         co_return outcome::interrupted;
       if (record->has_error() && record->error().what == failure_kind::not_found_server)
         co_return co_await vanished();
-      if (record->has_error())
-        co_return co_await begin_cleanup(record->error().as_error());
+      if (record->has_error()) {
+        // That it cannot be seen says nothing of the build.
+        say(log::level::warn, "a build cannot be looked at", record->error().text);
+        if (began >= settled && !std::exchange(is_alerted, true))
+          alert("build_unresolved", "whether a build was begun cannot be seen: it waits",
+                record->error().text);
+        if (!co_await pause(interval))
+          co_return outcome::interrupted;
+        interval = std::min(interval * 2, std::chrono::milliseconds{15'000});
+        continue;
+      }
+      if (is_alerted)
+        log::info("whether a build was begun can be seen again",
+                  {{"alert_cleared", "build_unresolved"}, {"action_id", action_.value}});
       // Of a second build the failure of the first says nothing.
       const auto has_failed_now = (*record)->has_failed() && state_.action.builds <= 1;
       if ((*record)->has_task() || (*record)->is_built() || has_failed_now || (*record)->built_at)
@@ -602,6 +625,9 @@ private:
 
   asio::awaitable<outcome> watch_build() {
     auto interval = services_.options.poll_first;
+    // Until a second build has begun, the failure that shows may still be the first one's.
+    const auto begun_by = now() + services_.options.settle;
+    auto has_begun = state_.action.builds <= 1;
     for (;;) {
       if (!co_await pause(interval))
         co_return outcome::interrupted;
@@ -618,7 +644,8 @@ private:
       }
       if ((*record)->is_built())
         co_return co_await activate(**record);
-      if ((*record)->has_failed() && !(*record)->has_task()) {
+      has_begun = has_begun || (*record)->has_task() || now() >= begun_by;
+      if ((*record)->has_failed() && !(*record)->has_task() && has_begun) {
         if (state_.action.builds < most_builds) {
           say(log::level::warn, "build failed: it is tried once more");
           co_return co_await mark_build();
@@ -746,13 +773,19 @@ private:
     // An earlier run may have sent what VirtFusion still works on.
     if (delete_settled_ == steady_time{})
       delete_settled_ = now() + services_.options.settle;
+    const auto overdue = now() + longest_delete;
+    auto is_alerted = false;
     for (auto interval = std::chrono::milliseconds{1'000}; !is_stopping();) {
       auto how = options(call_class::control);
       const auto record = co_await insist(how, vf::get_server(id));
       if (!record)
         co_return removal::interrupted;
-      if (record->has_error() && record->error().what == failure_kind::not_found_server)
+      if (record->has_error() && record->error().what == failure_kind::not_found_server) {
+        if (is_alerted)
+          log::info("a server that VirtFusion kept long is gone",
+                    {{"alert_cleared", "delete_unfinished"}, {"action_id", action_.value}});
         co_return removal::gone;
+      }
       const auto not_ours = record->has_error() ? std::optional{record->error()}
                                                 : vf::check_owner(**record, state_.server.order.user);
       if (not_ours)
@@ -785,6 +818,9 @@ private:
         refusal_.clear();
         delete_settled_ = now() + services_.options.settle;
       }
+      if (now() >= overdue && !std::exchange(is_alerted, true))
+        alert("delete_unfinished", "VirtFusion does not get rid of a server: it is asked on and on",
+              deleted ? std::string_view{} : std::string_view{deleted.error().text});
       // The server is gone later than the answer: it is looked at, and asked for again should it stay.
       if (!co_await pause(interval))
         co_return removal::interrupted;
@@ -812,6 +848,8 @@ private:
   bool is_user_new_ = false;
   // The build's mark was committed by this run, and VirtFusion has surely not begun it yet.
   bool is_build_marked_here_ = false;
+  // The last commit was refused for VirtFusion's id, which another server of ours has or had.
+  bool is_id_taken_ = false;
   int build_conflicts_ = 0;
   // What VirtFusion said when it last refused to delete the server; empty when it has not, or took it since.
   std::string refusal_;

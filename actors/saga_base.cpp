@@ -12,8 +12,9 @@ namespace {
 using namespace std::chrono_literals;
 using failure_kind = vf::call_failure::kind;
 
-// A saga waits its turn however long the queue is; this only bounds one stay in it.
-constexpr auto queue_patience = 10min;
+// A saga waits its turn however long the queue is; this only bounds one stay in it, and by that how long the
+// end of a saga, and so a new lease, may have to wait for one.
+constexpr auto queue_patience = 60s;
 
 } // namespace
 
@@ -58,6 +59,7 @@ saga_base::known_resources saga_base::keep_resources(const std::vector<vf::packa
 
 runtime::asio::awaitable<std::optional<std::vector<virtfusion_server_id>>>
 saga_base::candidates(call_options how, order_traits order) {
+  how.deadline = now() + services_.options.call_patience;
   const auto listed = co_await services_.virtfusion.call(how, vf::list_user_servers(order.user));
   if (!listed)
     co_return std::nullopt;
@@ -68,8 +70,8 @@ saga_base::candidates(call_options how, order_traits order) {
   if (young.empty())
     co_return std::vector<virtfusion_server_id>{};
   std::sort(young.begin(), young.end());
-  const auto known = co_await services_.sagas.known_ids(young);
-  if (!known)
+  const auto claimed = co_await services_.sagas.claimed_ids(young);
+  if (!claimed)
     co_return std::nullopt;
   const auto sent = co_await services_.sagas.resources_sent(order.action);
   if (!sent)
@@ -80,8 +82,11 @@ saga_base::candidates(call_options how, order_traits order) {
   std::optional<known_resources> at_present;
   std::vector<virtfusion_server_id> found;
   for (const auto id : young) {
-    if (std::find(known->begin(), known->end(), id) != known->end())
+    if (std::find(claimed->begin(), claimed->end(), id) != claimed->end())
       continue;
+    if (is_stopping())
+      co_return std::nullopt;
+    how.deadline = now() + services_.options.call_patience;
     const auto record = co_await services_.virtfusion.call(how, vf::get_server({id}));
     if (!record) {
       if (record.error().what == failure_kind::not_found_server)

@@ -72,6 +72,9 @@ protected:
   /// Keeps what VirtFusion said its packages have; what `wanted` has, where it is among them.
   known_resources keep_resources(const std::vector<vf::package_record>& packages, package_id wanted);
 
+  /// When everything that was sent until now has had its time.
+  db::settling settling_from_now() const { return {services_.options.real_now(), services_.options.settle}; }
+
   /// Servers that a lost `POST /servers` may have made, lowest id first; nullopt when VirtFusion or the
   /// database did not tell, which never means that there are none. The package may have been changed in
   /// VirtFusion just before it was sent or since: what it has now counts too.

@@ -59,7 +59,11 @@ private:
     interrupted,
   };
 
-  call_options options() const { return saga_base::options(call_class::control, look_.user, {}); }
+  call_options options() const {
+    auto how = saga_base::options(call_class::control, look_.user, {});
+    how.deadline = now() + services_.options.call_patience;
+    return how;
+  }
 
   bool is_ours() const noexcept { return !is_stopping() && services_.lease.token() == token_; }
 
@@ -81,14 +85,12 @@ private:
     tell_sighted(look_.action);
     // What was begun is ended first, and was counted on when it began.
     if (look_.extra) {
-      const auto ended = co_await end_named(*found);
+      const auto ended = co_await end_named();
       if (ended != look_end::done)
         co_return ended;
     }
     auto left = look_.extras_left;
     for (const auto extra : *found) {
-      if (extra == look_.extra)
-        continue;
       if (left <= 0)
         break;
       const auto named = co_await services_.sagas.name_extra(look_.action, look_.number, token_, extra);
@@ -104,19 +106,13 @@ private:
     co_return look_end::done;
   }
 
-  asio::awaitable<look_end> end_named(const std::vector<virtfusion_server_id>& found) {
-    auto ended = extra_end::kept;
-    if (std::find(found.begin(), found.end(), *look_.extra) != found.end()) {
-      ended = co_await remove_extra(*look_.extra);
-    } else {
-      // Between two looks a create may have adopted it.
-      const std::vector<std::int64_t> asked{look_.extra->value};
-      const auto known = co_await services_.sagas.known_ids(asked);
-      if (!known)
-        co_return look_end::interrupted;
-      if (known->empty())
-        ended = co_await remove_extra(*look_.extra);
-    }
+  asio::awaitable<look_end> end_named() {
+    // No create adopts what is named; what a row has all the same is no extra.
+    const std::vector<std::int64_t> asked{look_.extra->value};
+    const auto known = co_await services_.sagas.known_ids(asked);
+    if (!known)
+      co_return look_end::interrupted;
+    const auto ended = known->empty() ? co_await remove_extra(*look_.extra) : extra_end::kept;
     if (ended == extra_end::gone)
       --look_.extras_left;
     co_return co_await settle(ended);
@@ -135,18 +131,20 @@ private:
   /// Deletes what nobody has begun to use, and waits until VirtFusion says that it is gone.
   asio::awaitable<extra_end> remove_extra(virtfusion_server_id extra) {
     auto is_told = false;
+    const auto patience_ends = now() + services_.options.settle;
     for (auto interval = std::chrono::milliseconds{1'000};;) {
-      auto how = options();
-      const auto record = co_await insist(how, vf::get_server(extra));
-      if (!record || !is_ours())
+      if (!co_await hold_lease())
         co_return extra_end::interrupted;
-      if (record->has_error() && record->error().what == failure_kind::not_found_server)
+      const auto record = co_await services_.virtfusion.call(options(), vf::get_server(extra));
+      if (!is_ours())
+        co_return extra_end::interrupted;
+      if (!record && record.error().what == failure_kind::not_found_server)
         co_return extra_end::gone;
-      if (record->has_error())
-        co_return refused(extra, record->error());
+      if (!record && !is_passing(record.error().what))
+        co_return refused(extra, record.error().text);
       // A task may be its deletion: what comes of that decides.
-      if (!(*record)->has_task()) {
-        if (vf::check_owner(**record, look_.user) || !(*record)->is_untouched() || (*record)->is_protected)
+      if (record && !record->has_task()) {
+        if (vf::check_owner(*record, look_.user) || !record->is_untouched() || record->is_protected)
           co_return extra_end::kept;
         if (!std::exchange(is_told, true))
           log::error("a repeated create had left a second server, which is deleted",
@@ -156,26 +154,28 @@ private:
                       {"virtfusion_id", extra.value}});
         if (!co_await hold_lease() || !is_ours())
           co_return extra_end::interrupted;
-        how.deadline = now() + services_.options.call_patience;
-        const auto deleted = co_await services_.virtfusion.call(how, vf::delete_server(extra));
+        const auto deleted = co_await services_.virtfusion.call(options(), vf::delete_server(extra));
         crash_point("look.after_delete");
         if (!deleted && !is_passing(deleted.error().what) &&
             deleted.error().what != failure_kind::not_found_server)
-          co_return refused(extra, deleted.error());
+          co_return refused(extra, deleted.error().text);
       }
+      // Named, it is nobody's to adopt: the look goes on later, and the user's creates need not wait for it.
+      if (now() >= patience_ends)
+        co_return refused(extra, "VirtFusion does not get rid of it");
       if (!co_await pause(interval))
         co_return extra_end::interrupted;
       interval = std::min(interval * 2, std::chrono::milliseconds{15'000});
     }
   }
 
-  extra_end refused(virtfusion_server_id extra, const vf::call_failure& why) const {
+  extra_end refused(virtfusion_server_id extra, std::string_view why) const {
     log::error("an extra server cannot be deleted: an operator has to look",
                {{"alert", "delete_refused"},
                 {"action_id", look_.action.value},
                 {"user_id", look_.user.value},
                 {"virtfusion_id", extra.value},
-                {"error", why.text}});
+                {"error", why}});
     return extra_end::refused;
   }
 

@@ -87,6 +87,8 @@ using implementation = server_provisioner_actor::extend<caf::reacts_to<create_st
 // the first in line already.
 constexpr std::int64_t calls_per_create = 2;
 constexpr auto join_poll = 500ms;
+const std::chrono::milliseconds create_timeout =
+  net::virtfusion::traits_of(net::virtfusion::operation::create_server).timeout;
 
 error shutting_down() {
   return {errc::overloaded, "the engine is shutting down", {}, 5s};
@@ -426,7 +428,7 @@ struct server_provisioner_state {
       return;
     is_sweeping = true;
     spawn_task(
-      services->sagas.take_over(services->lease.token()),
+      services->sagas.take_over(services->lease.token(), create_timeout),
       [](result<std::vector<db::saga_store::running_action>> outcome) { return swept{std::move(outcome)}; });
     look_again();
   }

@@ -31,6 +31,9 @@ using namespace std::chrono_literals;
 
 // A predecessor of this name that was killed frees it when its connection ends; one that lives keeps it.
 constexpr auto name_patience = 5s;
+// PostgreSQL may take a connection of ours that was cut for alive as long as its keep-alive does
+// (db/connection.cpp): 30 s.
+constexpr auto own_ghost_patience = 45s;
 // How long the start waits for VirtFusion's first word before the node is ready without it.
 constexpr auto first_word = 5s;
 
@@ -218,7 +221,7 @@ asio::awaitable<result<>> engine::take_name_and_lease() {
 /// The connection that holds the name was lost: take the name again, or learn that somebody else has it.
 asio::awaitable<void> engine::keep_name() {
   while (!is_stopping_) {
-    const auto named = co_await name_lock_->acquire(name_patience);
+    const auto named = co_await name_lock_->acquire(own_ghost_patience);
     if (named)
       co_return;
     if (named.error().code == errc::conflict) {

@@ -194,6 +194,9 @@ asio::awaitable<result<>> connection::connect() {
     milliseconds(settings_.lock_timeout) + "; SET idle_in_transaction_session_timeout TO " +
     milliseconds(settings_.idle_transaction_timeout) +
     "; SET idle_session_timeout TO 0;"
+    // A peer that is gone without a word leaves its session, and the locks that it holds, for no longer.
+    "SET tcp_keepalives_idle TO 10; SET tcp_keepalives_interval TO 5; SET tcp_keepalives_count TO 3;"
+    "SET tcp_user_timeout TO 30000;"
     // A crash recovery without a new postmaster resets the statistics, so both together tell every restart.
     "SELECT pg_postmaster_start_time()::text || ' ' || coalesce((SELECT stats_reset::text FROM "
     "pg_stat_bgwriter), '')"

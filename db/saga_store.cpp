@@ -23,9 +23,11 @@ constexpr statement load_action{"saga_load_action",
     LEFT JOIN create_attempts t ON t.action_id = a.id AND t.state = 'open'
    WHERE a.id = $1)sql"};
 
-constexpr statement load_server{"saga_load_server", "SELECT" SKYENGINE_SERVER_COLUMNS R"sql(
+constexpr statement load_server{"saga_load_server",
+                                "SELECT" SKYENGINE_SERVER_COLUMNS R"sql(, a.version AS action_version
     FROM servers s JOIN actions a ON a.server_id = s.id WHERE a.id = $1)sql"};
 
+// What a repeat, or a lost attempt, may have left is looked for when all that was sent has had its time.
 // The guard locks both rows, so that a delete either is seen here or sees what is written here.
 constexpr statement advance_saga{"saga_advance", R"sql(
   WITH guard AS (
@@ -41,7 +43,12 @@ constexpr statement advance_saga{"saga_advance", R"sql(
            finished_at = CASE WHEN $6 IN ('succeeded', 'failed') THEN $10::timestamptz END
       FROM guard g WHERE a.id = g.action_id),
   attempted AS (
-    UPDATE create_attempts t SET state = $11, virtfusion_id = $12::bigint
+    UPDATE create_attempts t
+       SET state = $11, virtfusion_id = $12::bigint,
+           second_look_at = CASE WHEN t.number > 1 OR $11 = 'lost' THEN
+             greatest($20::timestamptz,
+                      (SELECT max(e.sender_gone_at) FROM create_attempts e WHERE e.action_id = t.action_id))
+               + $21::bigint * interval '1 millisecond' END
       FROM guard g WHERE t.action_id = g.action_id AND t.state = 'open' AND $11::text IS NOT NULL),
   changed AS (
     UPDATE servers s
@@ -109,8 +116,13 @@ constexpr statement give_way_to_delete{"saga_give_way", R"sql(
            error_detail = 'the server was deleted before it was made', finished_at = $4::timestamptz
       FROM guard g WHERE a.id = g.action_id
     RETURNING a.server_id),
-  unsent AS (
-    UPDATE create_attempts t SET state = 'lost' FROM ended, guard g
+  unresolved AS (
+    UPDATE create_attempts t
+       SET state = 'lost',
+           second_look_at = greatest($5::timestamptz,
+                                     (SELECT max(e.sender_gone_at) FROM create_attempts e
+                                       WHERE e.action_id = t.action_id)) + $6::bigint * interval '1 millisecond'
+      FROM ended, guard g
      WHERE t.action_id = g.action_id AND t.state = 'open'),
   changed AS (
     UPDATE servers s
@@ -152,12 +164,20 @@ constexpr statement give_up_delete{"saga_abandon_delete", R"sql(
     SELECT c.id, c.last_event_at, 'delete_abandoned', g.old_state, c.state, g.action_id FROM changed c, guard g)
   SELECT count(*) AS moved FROM changed)sql"};
 
+// A node that has not come back under its name may still live, cut off from the database alone.
 constexpr statement take_over_orphans{"saga_take_over", R"sql(
-  WITH orphans AS (
-    UPDATE actions a SET token = $1::bigint
+  WITH found AS (
+    SELECT a.id, EXISTS (SELECT FROM nodes n WHERE n.token = a.token) AS may_live
+      FROM actions a
      WHERE a.state = 'running'
        AND NOT EXISTS (SELECT FROM nodes n WHERE n.token = a.token AND n.lease_until > clock_timestamp())
+       FOR UPDATE OF a),
+  orphans AS (
+    UPDATE actions a SET token = $1::bigint FROM found WHERE a.id = found.id
     RETURNING a.id),
+  senders AS (
+    UPDATE create_attempts t SET sender_gone_at = t.sent_at + $2::bigint * interval '1 millisecond'
+      FROM found WHERE t.action_id = found.id AND t.state = 'open' AND found.may_live),
   mine AS (
     SELECT id FROM orphans
     UNION
@@ -169,10 +189,17 @@ constexpr statement take_over_orphans{"saga_take_over", R"sql(
 constexpr statement known_virtfusion_ids{"server_known_virtfusion_ids", R"sql(
   SELECT virtfusion_id FROM servers WHERE virtfusion_id = ANY ($1::bigint[]))sql"};
 
+// An extra that is named is about to be deleted, or was asked to be: nobody adopts it.
+constexpr statement claimed_virtfusion_ids{"server_claimed_virtfusion_ids", R"sql(
+  SELECT virtfusion_id FROM servers WHERE virtfusion_id = ANY ($1::bigint[])
+  UNION
+  SELECT extra_id FROM create_attempts WHERE extra_id = ANY ($1::bigint[]))sql"};
+
 constexpr statement resources_of_attempts{"attempt_resources", R"sql(
   SELECT DISTINCT memory_mb, storage_gb, traffic_gb, cpu_cores FROM create_attempts
    WHERE action_id = $1 AND memory_mb IS NOT NULL)sql"};
 
+// Of an order that was given up ("conflict") no attempt became the server: each may have left one.
 // A look that was left unfinished, by a node that is gone or by this one, is due again at once.
 constexpr statement claim_look{"attempt_claim_second_look", R"sql(
   WITH due AS (
@@ -189,11 +216,13 @@ constexpr statement claim_look{"attempt_claim_second_look", R"sql(
       FROM due WHERE t.action_id = due.action_id AND t.number = due.number
     RETURNING t.*)
   SELECT c.action_id, c.number, c.user_id, c.mark, u.virtfusion_user_id, c.package_id, c.group_id,
-         (SELECT max(number) - 1 - sum(extras_deleted) FROM create_attempts t WHERE t.action_id = c.action_id)
-           AS extras_left,
+         (SELECT max(t.number) - sum(t.extras_deleted)
+                 - CASE WHEN count(t.virtfusion_id) > 0 OR a.error_code IS DISTINCT FROM 'conflict' THEN 1 ELSE 0 END
+            FROM create_attempts t WHERE t.action_id = c.action_id) AS extras_left,
          (SELECT min(extra_id) FROM create_attempts t WHERE t.action_id = c.action_id) AS extra_id
     FROM claimed c
-    JOIN users u ON u.id = c.user_id)sql"};
+    JOIN users u ON u.id = c.user_id
+    JOIN actions a ON a.id = c.action_id)sql"};
 
 constexpr statement finish_look{"attempt_finish_second_look", R"sql(
   WITH finished AS (
@@ -230,29 +259,10 @@ constexpr statement settle_one_extra{"attempt_settle_extra", R"sql(
     RETURNING 1)
   SELECT count(*) AS moved FROM settled)sql"};
 
-result<bool> moved(const result<rows>& answer) {
-  if (!answer)
-    return answer.error();
-  return answer->front().get<std::int64_t>("moved") > 0;
-}
-
-} // namespace
-
-asio::awaitable<result<saga_state>> saga_store::load(action_id id) {
-  // Read apart: what changes the action's version is the saga itself, and each step looks again whether a
-  // delete was asked for.
-  using namespace asio::experimental::awaitable_operators;
-  const auto [about_action, about_server] = co_await (db_.run(load_action, id) && db_.run(load_server, id));
-  if (!about_action)
-    co_return about_action.error();
-  if (!about_server)
-    co_return about_server.error();
-  if (about_action->empty() || about_server->empty())
-    co_return error{errc::not_found, "no such action"};
-  const auto r = about_action->front();
+saga_state to_saga_state(const row& r, const row& about_server) {
   saga_state state;
   state.action = to_action(r);
-  state.server = to_server(about_server->front());
+  state.server = to_server(about_server);
   state.token = r.find<std::int64_t>("token").value_or(0);
   state.package = r.get<package_id>("virtfusion_package_id");
   state.group = r.get<hypervisor_group_id>("virtfusion_hypervisor_group_id");
@@ -263,10 +273,46 @@ asio::awaitable<result<saga_state>> saga_store::load(action_id id) {
   state.abandon_requested = r.get<bool>("abandon_requested");
   if (const auto number = r.find<std::int64_t>("attempt"))
     state.attempt = create_attempt{static_cast<int>(*number), r.get<virtfusion_server_id>("mark")};
-  co_return state;
+  return state;
 }
 
-asio::awaitable<result<bool>> saga_store::advance(saga_ref ref, saga_change change, instant now) {
+result<std::vector<std::int64_t>> ids_in(const result<rows>& found) {
+  if (!found)
+    return found.error();
+  std::vector<std::int64_t> ids;
+  for (std::size_t i = 0; i < found->size(); ++i)
+    ids.push_back((*found)[i].get<std::int64_t>("virtfusion_id"));
+  return ids;
+}
+
+result<bool> moved(const result<rows>& answer) {
+  if (!answer)
+    return answer.error();
+  return answer->front().get<std::int64_t>("moved") > 0;
+}
+
+} // namespace
+
+asio::awaitable<result<saga_state>> saga_store::load(action_id id) {
+  // Read apart, at once: each change of a saga raises the action's version, so rows that name the same one
+  // are of the same step.
+  using namespace asio::experimental::awaitable_operators;
+  for (;;) {
+    const auto [about_action, about_server] = co_await (db_.run(load_action, id) && db_.run(load_server, id));
+    if (!about_action)
+      co_return about_action.error();
+    if (!about_server)
+      co_return about_server.error();
+    if (about_action->empty() || about_server->empty())
+      co_return error{errc::not_found, "no such action"};
+    auto state = to_saga_state(about_action->front(), about_server->front());
+    if (state.action.version == about_server->front().get<std::int64_t>("action_version"))
+      co_return state;
+  }
+}
+
+asio::awaitable<result<bool>>
+saga_store::advance(saga_ref ref, saga_change change, settling looks, instant now) {
   std::optional<std::string> code;
   std::optional<std::string> detail;
   if (change.failure) {
@@ -276,11 +322,11 @@ asio::awaitable<result<bool>> saga_store::advance(saga_ref ref, saga_change chan
   std::optional<std::string_view> power;
   if (change.power)
     power = to_string(*change.power);
-  const auto answer =
-    co_await db_.run(advance_saga, ref.action, ref.version, ref.token, change.yields_to_delete,
-                     to_string(change.step), to_string(change.state), change.counts_build ? 1 : 0, code,
-                     detail, now, change.attempt_ends, change.virtfusion_id, to_string(change.server),
-                     change.ipv4, change.ipv6, power, change.event, change.detail, change.yields_to_abandon);
+  const auto answer = co_await db_.run(
+    advance_saga, ref.action, ref.version, ref.token, change.yields_to_delete, to_string(change.step),
+    to_string(change.state), change.counts_build ? 1 : 0, code, detail, now, change.attempt_ends,
+    change.virtfusion_id, to_string(change.server), change.ipv4, change.ipv6, power, change.event,
+    change.detail, change.yields_to_abandon, looks.from, looks.settle.count());
   co_return moved(answer);
 }
 
@@ -305,9 +351,13 @@ asio::awaitable<result<bool>> saga_store::open_attempt(saga_ref ref,
   co_return moved(answer);
 }
 
-asio::awaitable<result<std::optional<action_id>>> saga_store::give_way(saga_ref ref, instant now) {
+asio::awaitable<result<std::optional<action_id>>>
+saga_store::give_way(saga_ref ref, std::optional<settling> looks, instant now) {
+  const auto from = looks ? std::optional{looks->from} : std::nullopt;
+  const auto settle = looks ? std::optional{looks->settle.count()} : std::nullopt;
   const auto body = [&](transaction& tx) -> asio::awaitable<result<std::optional<action_id>>> {
-    const auto ended = co_await tx.run(give_way_to_delete, ref.action, ref.version, ref.token, now);
+    const auto ended =
+      co_await tx.run(give_way_to_delete, ref.action, ref.version, ref.token, now, from, settle);
     if (!ended)
       co_return ended.error();
     if (ended->empty())
@@ -329,8 +379,9 @@ asio::awaitable<result<bool>> saga_store::abandon_delete(saga_ref ref, error why
   co_return moved(answer);
 }
 
-asio::awaitable<result<std::vector<saga_store::running_action>>> saga_store::take_over(std::int64_t token) {
-  const auto taken = co_await db_.run(take_over_orphans, token);
+asio::awaitable<result<std::vector<saga_store::running_action>>>
+saga_store::take_over(std::int64_t token, std::chrono::milliseconds call_timeout) {
+  const auto taken = co_await db_.run(take_over_orphans, token, call_timeout.count());
   if (!taken)
     co_return taken.error();
   std::vector<running_action> running;
@@ -344,13 +395,11 @@ asio::awaitable<result<std::vector<saga_store::running_action>>> saga_store::tak
 }
 
 asio::awaitable<result<std::vector<std::int64_t>>> saga_store::known_ids(std::vector<std::int64_t> ids) {
-  const auto found = co_await db_.run(known_virtfusion_ids, ids);
-  if (!found)
-    co_return found.error();
-  std::vector<std::int64_t> known;
-  for (std::size_t i = 0; i < found->size(); ++i)
-    known.push_back((*found)[i].get<std::int64_t>("virtfusion_id"));
-  co_return known;
+  co_return ids_in(co_await db_.run(known_virtfusion_ids, ids));
+}
+
+asio::awaitable<result<std::vector<std::int64_t>>> saga_store::claimed_ids(std::vector<std::int64_t> ids) {
+  co_return ids_in(co_await db_.run(claimed_virtfusion_ids, ids));
 }
 
 asio::awaitable<result<std::vector<server_resources>>> saga_store::resources_sent(action_id action) {

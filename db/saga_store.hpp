@@ -61,6 +61,13 @@ struct saga_state {
   saga_ref ref() const { return {action.id, action.version, token}; }
 };
 
+/// When the second look at an attempt that ends now may come: everything that was sent by `from` has had its
+/// time `settle` later.
+struct settling {
+  real_time from;
+  std::chrono::milliseconds settle{};
+};
+
 /// One committed step: what becomes of the action, its server and its open attempt, and the event that tells.
 struct saga_change {
   saga_step step = saga_step::done;
@@ -111,7 +118,7 @@ public:
   /// errc::not_found when there is no such action.
   asio::awaitable<result<saga_state>> load(action_id id);
 
-  asio::awaitable<result<bool>> advance(saga_ref ref, saga_change change, instant now);
+  asio::awaitable<result<bool>> advance(saga_ref ref, saga_change change, settling looks, instant now);
 
   /// `detail` of the errc::conflict that says so.
   static constexpr std::string_view place_taken = "one_unresolved_attempt";
@@ -127,7 +134,9 @@ public:
                                              instant now);
 
   /// Ends a create that a delete overtakes: the create has failed, the waiting delete runs. Answers its id.
-  asio::awaitable<result<std::optional<action_id>>> give_way(saga_ref ref, instant now);
+  /// `looks` is nullopt where nothing was sent.
+  asio::awaitable<result<std::optional<action_id>>>
+  give_way(saga_ref ref, std::optional<settling> looks, instant now);
 
   /// Ends a delete that an operator gave up: the action has failed with `why`, the server is what it was
   /// before.
@@ -141,11 +150,14 @@ public:
     std::int64_t calls;
   };
   /// Takes over every running action whose node no longer holds its lease; answers all actions that `token`
-  /// runs.
-  asio::awaitable<result<std::vector<running_action>>> take_over(std::int64_t token);
+  /// runs. A call that such a node sent may be under way for `call_timeout` from then.
+  asio::awaitable<result<std::vector<running_action>>> take_over(std::int64_t token,
+                                                                 std::chrono::milliseconds call_timeout);
 
-  /// Those of `ids` that a row of ours has.
+  /// Those of `ids` that a server of ours has.
   asio::awaitable<result<std::vector<std::int64_t>>> known_ids(std::vector<std::int64_t> ids);
+  /// Those of `ids` that no create may adopt: known, or named as an extra.
+  asio::awaitable<result<std::vector<std::int64_t>>> claimed_ids(std::vector<std::int64_t> ids);
 
   /// What the package had when each of the action's attempts was sent, as far as that was known.
   asio::awaitable<result<std::vector<server_resources>>> resources_sent(action_id action);

@@ -3,6 +3,7 @@
 #include "tests/support/virtual_provisioning.hpp"
 
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
 #include <caf/send.hpp>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -24,6 +25,7 @@ constexpr auto post = "POST /servers";
 constexpr auto build = "POST /servers/{serverId}/build";
 constexpr auto list_call = "GET /servers/user/{userId}";
 constexpr auto remove_call = "DELETE /servers/{serverId}";
+constexpr auto get_call = "GET /servers/{serverId}";
 constexpr auto settle_time = 30s;
 
 class Saga : public test::virtual_provisioning {
@@ -69,6 +71,42 @@ protected:
     ASSERT_TRUE(advance_until([&] { return state_of(1) == "active" && living().size() == 2; }));
   }
 };
+
+TEST_F(Saga, AnOrdersRowsAreReadOfOneMoment) {
+  const auto created = order();
+  ASSERT_TRUE(all_ends());
+  // Row and action change in one statement, as in a saga's step, over and over.
+  static constexpr db::statement there{"there", R"(
+    WITH s AS (UPDATE servers SET virtfusion_id = 1 WHERE id = 1)
+    UPDATE actions SET step = 'build', version = version + 1 WHERE id = 1)"};
+  static constexpr db::statement back{"back", R"(
+    WITH s AS (UPDATE servers SET virtfusion_id = NULL WHERE id = 1)
+    UPDATE actions SET step = 'attempt', version = version + 1 WHERE id = 1)"};
+  auto torn = 0;
+  auto reads = 0;
+  auto is_over = false;
+  const auto write = [&]() -> boost::asio::awaitable<void> {
+    for (int i = 0; i < 1'000; ++i) {
+      static_cast<void>(co_await db.run(back));
+      static_cast<void>(co_await db.run(there));
+    }
+    is_over = true;
+  };
+  const auto read = [&]() -> boost::asio::awaitable<void> {
+    while (!is_over) {
+      const auto loaded = co_await sagas.load({1});
+      torn += loaded && (loaded->action.step == saga_step::build) != loaded->server.virtfusion_id.has_value();
+      ++reads;
+    }
+  };
+  boost::asio::co_spawn(runtime.loop(), write, boost::asio::detached);
+  boost::asio::co_spawn(runtime.loop(), read, boost::asio::detached);
+  while (!is_over)
+    runtime.loop().run_one();
+  settle();
+  EXPECT_GT(reads, 100);
+  EXPECT_EQ(torn, 0);
+}
 
 TEST_F(Saga, ALostAnswerIsAdopted) {
   panel.add_fault(post, fault_kind::lost_answer);
@@ -362,6 +400,121 @@ TEST_F(Saga, ALookWhoseLeaseIsLostBeforeTheDeletionIsGoneOnWith) {
   expect_agreement();
 }
 
+TEST_F(Saga, AnExtraThatVirtfusionCannotDeleteHoldsNobodyUp) {
+  order_with_extra();
+  panel.add_fault(remove_call, fault_kind::status, 100'000, 0ms, 500);
+  ASSERT_TRUE(advance_until([&] { return panel.count(remove_call) > 0; }));
+  const auto next = order();
+  EXPECT_TRUE(advance_until([&] { return state_of(2) == "active"; }));
+  panel.clear_faults();
+  EXPECT_TRUE(all_ends());
+  expect_agreement();
+}
+
+TEST_F(Saga, AnExtraWhoseTaskNeverEndsHoldsNobodyUp) {
+  order_with_extra();
+  panel.add_fault(remove_call, fault_kind::status, 100'000, 0ms, 423);
+  ASSERT_TRUE(advance_until([&] { return panel.count(remove_call) > 0; }));
+  const auto next = order();
+  EXPECT_TRUE(advance_until([&] { return state_of(2) == "active"; }));
+}
+
+TEST_F(Saga, AnExtraThatCannotBeSeenHoldsNobodyUp) {
+  order_with_extra();
+  panel.add_fault(remove_call, fault_kind::lost_answer);
+  ASSERT_TRUE(advance_until([&] { return panel.count(remove_call) == 1; }));
+  panel.add_fault(get_call, fault_kind::status, 40, 0ms, 500);
+  const auto next = order();
+  EXPECT_TRUE(advance_until([&] { return panel.count(post) == 3; }));
+  panel.clear_faults();
+  EXPECT_TRUE(all_ends());
+  expect_agreement();
+}
+
+// The extra of one order looks just like what another order of the same user has lost.
+TEST_F(Saga, AnExtraThatIsNamedIsNobodysToAdopt) {
+  order_with_extra();
+  panel.add_fault(remove_call, fault_kind::status, 100'000, 0ms, 500);
+  ASSERT_TRUE(advance_until([&] { return panel.count(remove_call) > 0; }));
+  panel.add_fault(post, fault_kind::reset);
+  const auto next = order();
+  ASSERT_TRUE(advance_until([&] { return state_of(2) == "active"; }));
+  panel.clear_faults();
+  EXPECT_TRUE(all_ends());
+  EXPECT_EQ(state_of(2), "active");
+  EXPECT_THAT(living(), SizeIs(2));
+  expect_agreement();
+}
+
+TEST_F(Saga, ARepeatThatIsDoneAfterItsCallerLeftLeavesNoExtra) {
+  // The first is done while the repeat is under way, which says nothing for its whole minute and is done
+  // after.
+  panel.add_fault(post, fault_kind::late_effect, 1, settle_time + 20s);
+  panel.add_fault(post, fault_kind::stall, 1, 65s);
+  const auto created = order();
+  ASSERT_TRUE(advance_until([&] { return panel.count(post) == 2; }));
+  ASSERT_TRUE(all_ends());
+  EXPECT_EQ(state_of(1), "active");
+  advance(10min);
+  EXPECT_THAT(living(), SizeIs(1));
+  expect_agreement();
+}
+
+// The node that sent it cannot reach the database, and may wait for its answer for a minute.
+TEST_F(Saga, WhatACutOffNodeHadSentLeavesNoExtra) {
+  panel.add_fault(post, fault_kind::late_effect, 1, 85s);
+  const auto created = order();
+  ASSERT_TRUE(advance_until([&] { return panel.count(post) == 1; }));
+  sql("INSERT INTO nodes (name, token, lease_until, started_at) "
+      "SELECT 'node-2', nextval('fencing_tokens'), clock_timestamp() - interval '1 s', started_at FROM nodes");
+  sql("UPDATE actions SET token = (SELECT token FROM nodes WHERE name = 'node-2')");
+  caf::anon_send_exit(provisioner, caf::exit_reason::kill);
+  settle();
+  spawn_provisioner();
+  ASSERT_TRUE(advance_until([&] { return panel.count(post) == 2; }));
+  ASSERT_TRUE(all_ends());
+  advance(10min);
+  EXPECT_THAT(living(), SizeIs(1));
+  expect_agreement();
+}
+
+TEST_F(Saga, WhatAnOrderThatWasDeletedHadSentLeavesNoExtra) {
+  panel.add_fault(post, fault_kind::late_effect, 1, settle_time + 20s);
+  const auto created = order();
+  ASSERT_TRUE(advance_until([&] { return panel.count(post) == 1; }));
+  const auto gone = remove({1});
+  ASSERT_TRUE(advance_until([&] { return state_of(1) == "deleted"; }));
+  ASSERT_TRUE(all_ends());
+  EXPECT_THAT(living(), IsEmpty());
+  expect_agreement();
+}
+
+TEST_F(Saga, ALostLeaseIsTakenAnewWhileVirtfusionIsAway) {
+  order_with_extra();
+  panel.add_fault("*", fault_kind::status, 1'000'000, 0ms, 500);
+  // The second look asks for its list, and stands in line for the breaker.
+  advance(60s);
+  steal_lease();
+  const auto stolen = lease.token();
+  EXPECT_TRUE(advance_until([&] { return lease.token() != stolen; }, 60s, 1s));
+}
+
+TEST_F(Saga, AnIdThatOurRowsHaveHadIsAlertedAndWaits) {
+  const test::log_capture log;
+  const auto first = order(2);
+  ASSERT_TRUE(all_ends());
+  sql("UPDATE servers SET virtfusion_id = 2 WHERE id = 1");
+  const auto second = order(1);
+  advance(5min);
+  EXPECT_EQ(panel.count(post), 2);
+  EXPECT_EQ(state_of(2), "creating");
+  EXPECT_GE(log.count("alert=virtfusion_id_taken"), 1U);
+  sql("UPDATE servers SET virtfusion_id = 1 WHERE id = 1");
+  ASSERT_TRUE(all_ends());
+  EXPECT_EQ(panel.count(post), 2);
+  expect_agreement();
+}
+
 // Under the same token: nobody's lease runs out that could set the look free.
 TEST_F(Saga, ALookThatItsProvisionerLeftIsGoneOnWith) {
   order_with_extra();
@@ -415,6 +568,32 @@ TEST_F(Saga, ALostBuildAnswerIsNotBuiltTwice) {
   EXPECT_EQ(panel.count(build), 1);
   EXPECT_EQ(panel.look().servers().front()->builds, 1);
   expect_agreement();
+}
+
+TEST_F(Saga, ALookAtABuildThatIsRefusedIsNoEnd) {
+  const test::log_capture log;
+  panel.add_fault(build, fault_kind::lost_answer);
+  panel.add_fault(get_call, fault_kind::status, 20, 0ms, 403);
+  const auto created = order();
+  ASSERT_TRUE(all_ends());
+  EXPECT_EQ(state_of(1), "active");
+  EXPECT_EQ(panel.count(remove_call), 0);
+  EXPECT_EQ(log.count("alert=build_unresolved"), 1U);
+  EXPECT_EQ(log.count("alert_cleared=build_unresolved"), 1U);
+}
+
+TEST_F(Saga, ADeleteThatVirtfusionDoesNotCarryOutIsAlerted) {
+  const test::log_capture log;
+  const auto created = order();
+  ASSERT_TRUE(all_ends());
+  panel.add_fault(remove_call, fault_kind::status, 100'000, 0ms, 500);
+  const auto gone = remove({1});
+  advance(20min);
+  EXPECT_EQ(log.count("alert=delete_unfinished"), 1U);
+  panel.clear_faults();
+  ASSERT_TRUE(all_ends());
+  EXPECT_EQ(log.count("alert_cleared=delete_unfinished"), 1U);
+  EXPECT_EQ(state_of(1), "deleted");
 }
 
 TEST_F(Saga, ABuildThatBeginsLateIsNotBuiltTwice) {
