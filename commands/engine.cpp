@@ -31,9 +31,6 @@ using namespace std::chrono_literals;
 
 // A predecessor of this name that was killed frees it when its connection ends; one that lives keeps it.
 constexpr auto name_patience = 5s;
-// PostgreSQL may take a connection of ours that was cut for alive as long as its keep-alive does
-// (db/connection.cpp): 30 s.
-constexpr auto own_ghost_patience = 45s;
 // How long the start waits for VirtFusion's first word before the node is ready without it.
 constexpr auto first_word = 5s;
 
@@ -221,12 +218,18 @@ asio::awaitable<result<>> engine::take_name_and_lease() {
 /// The connection that holds the name was lost: take the name again, or learn that somebody else has it.
 asio::awaitable<void> engine::keep_name() {
   while (!is_stopping_) {
-    const auto named = co_await name_lock_->acquire(own_ghost_patience);
+    const auto named = co_await name_lock_->acquire(name_patience);
     if (named)
       co_return;
     if (named.error().code == errc::conflict) {
-      fail("another engine has taken the name " + settings_.node.name);
-      co_return;
+      // A connection of ours that was cut without a word holds it until PostgreSQL notices; who takes it from
+      // us begins a lease under it.
+      const auto holder = co_await nodes_->token_of(settings_.node.name);
+      if (holder && *holder != lease_->token()) {
+        fail("another engine has taken the name " + settings_.node.name);
+        co_return;
+      }
+      log::warn("this node's name is still held by a connection of its own that was cut", {});
     }
     co_await actors::runtime::wait_until(timers(), timers().now() + 1s);
   }

@@ -16,6 +16,8 @@ constexpr statement renew_lease{"node_renew", R"sql(
 constexpr statement release_lease{"node_release", R"sql(
   UPDATE nodes SET lease_until = clock_timestamp() WHERE name = $1 AND token = $2::bigint)sql"};
 
+constexpr statement find_token{"node_token", "SELECT token FROM nodes WHERE name = $1"};
+
 } // namespace
 
 asio::awaitable<result<std::int64_t>>
@@ -32,6 +34,13 @@ node_store::renew(std::string name, std::int64_t token, std::chrono::seconds spa
   if (!renewed)
     co_return renewed.error();
   co_return renewed->affected() > 0;
+}
+
+asio::awaitable<result<std::int64_t>> node_store::token_of(std::string name) {
+  const auto found = co_await db_.run(find_token, name);
+  if (!found)
+    co_return found.error();
+  co_return found->empty() ? 0 : found->front().get<std::int64_t>("token");
 }
 
 asio::awaitable<result<>> node_store::release(std::string name, std::int64_t token) {

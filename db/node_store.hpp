@@ -19,6 +19,8 @@ public:
   asio::awaitable<result<std::int64_t>> acquire(std::string name, std::chrono::seconds span, instant now);
   /// False when the lease has expired or another incarnation holds the name: acquire again, as a new one.
   asio::awaitable<result<bool>> renew(std::string name, std::int64_t token, std::chrono::seconds span);
+  /// The token of the name's present incarnation; 0 when there never was one.
+  asio::awaitable<result<std::int64_t>> token_of(std::string name);
   /// Hands the lease back: others may take over at once.
   asio::awaitable<result<>> release(std::string name, std::int64_t token);
 

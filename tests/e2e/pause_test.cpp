@@ -1,7 +1,10 @@
+#include "db/session_lock.hpp"
+#include "tests/support/loop.hpp"
 #include "tests/torture/checks.hpp"
 #include "tests/torture/history.hpp"
 #include "tests/torture/world.hpp"
 
+#include <boost/asio/io_context.hpp>
 #include <boost/json.hpp>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -105,6 +108,29 @@ TEST(PausedEngine, WhoseNameAnotherHasTakenMeanwhileEndsAndTakesNoLeaseFromIt) {
   EXPECT_EQ(second.call("POST", "/v1/servers", on.key(), order).status, 201u);
   EXPECT_THAT(second.log(), testing::Not(HasSubstr("lease_lost")));
   EXPECT_EQ(second.terminate(), 0);
+}
+
+// PostgreSQL still takes a connection for alive that was cut without a word.
+TEST(PausedEngine, WhoseNameIsHeldByItsOwnLostConnectionWaitsForIt) {
+  world_options how;
+  how.users = 1;
+  world on{how};
+  auto& living = on.engine();
+  living.child().send(SIGSTOP);
+  test::run_sql(on.database_url(), "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+                                   " WHERE datname = current_database() AND pid <> pg_backend_pid()");
+  boost::asio::io_context loop{1};
+  db::database_options options;
+  options.url = on.database_url();
+  db::session_lock ghost{loop.get_executor(), options, "skyengine node node-1", [] {}};
+  ASSERT_TRUE(test::run(loop, ghost.acquire(5s)));
+  living.child().send(SIGCONT);
+  EXPECT_TRUE(eventually(
+    living, [&] { return living.log().find("still held by a connection of its own") != std::string::npos; }))
+    << living.log();
+  ghost.release();
+  EXPECT_EQ(living.call("POST", "/v1/servers", on.key(), order).status, 201u);
+  EXPECT_EQ(living.terminate(), 0);
 }
 
 } // namespace skyengine::torture

@@ -95,8 +95,8 @@ std::string engine_process::told_port() const {
   return {};
 }
 
-bool engine_process::wait_ready(std::chrono::milliseconds patience) {
-  const auto limit = std::chrono::steady_clock::now() + patience;
+bool engine_process::wait_ready(std::chrono::milliseconds span) {
+  const auto limit = std::chrono::steady_clock::now() + span;
   auto port = options_.listen.substr(options_.listen.rfind(':') + 1);
   const auto is_told = port == "0";
   if (is_told)

@@ -49,14 +49,14 @@ public:
   void start(const std::string& crash_at = {});
   /// Starts it; `crash_at` is SKYENGINE_CRASH_AT, for builds with crash points.
   void launch(const std::string& crash_at = {});
-  /// Waits for `/readyz`; false when it ended before, or is not ready within `patience`.
-  bool wait_ready(std::chrono::milliseconds patience = std::chrono::seconds{60});
+  /// Waits for `/readyz`; false when it ended before, or is not ready within `span`.
+  bool wait_ready(std::chrono::milliseconds span = std::chrono::seconds{60});
 
   process& child() noexcept { return *child_; }
   void kill() { child_->kill(); }
   /// SIGTERM, and the exit code.
-  std::optional<int> terminate(std::chrono::milliseconds patience = std::chrono::seconds{30}) {
-    return child_->terminate(patience);
+  std::optional<int> terminate(std::chrono::milliseconds span = std::chrono::seconds{30}) {
+    return child_->terminate(span);
   }
 
   /// `http://127.0.0.1:PORT` of the last start that came so far as to have one.
