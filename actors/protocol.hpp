@@ -114,6 +114,8 @@ struct gateway_figures {
   std::uint64_t limit = 0;
   /// 0 closed, 1 half-open, 2 open.
   std::uint64_t breaker_state = 0;
+  /// Why VirtFusion cannot be used, for an operator; empty while the breaker is closed.
+  std::string trouble;
   std::uint64_t deadline_dropped = 0;
   /// By call_class.
   std::vector<gateway_class_figures> classes;
@@ -121,8 +123,8 @@ struct gateway_figures {
 
   template <class Inspector>
   friend typename Inspector::result_type inspect(Inspector& f, gateway_figures& x) {
-    return f(x.in_flight, x.max_in_flight_seen, x.limit, x.breaker_state, x.deadline_dropped, x.classes,
-             x.requests);
+    return f(x.in_flight, x.max_in_flight_seen, x.limit, x.breaker_state, x.trouble, x.deadline_dropped,
+             x.classes, x.requests);
   }
 };
 

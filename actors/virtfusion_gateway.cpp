@@ -78,12 +78,33 @@ std::optional<call_failure> failure_in(operation op, const exchange_outcome& out
   if (outcome.has_value())
     return net::virtfusion::failure_of(op, *outcome);
   const auto what = outcome.error().what;
-  return call_failure{what == no_answer::kind::not_sent ? kind::not_sent : kind::unknown, 0,
+  const auto is_unsent = what == no_answer::kind::not_sent || what == no_answer::kind::held_back;
+  return call_failure{is_unsent ? kind::not_sent : kind::unknown, 0,
                       net::virtfusion::cleaned(outcome.error().detail)};
 }
 
 bool has_timed_out(const exchange_outcome& outcome) {
   return outcome.has_error() && outcome.error().what == no_answer::kind::timed_out;
+}
+
+bool is_held_back(const exchange_outcome& outcome) noexcept {
+  return outcome.has_error() && outcome.error().what == no_answer::kind::held_back;
+}
+
+/// Nothing of VirtFusion's own is behind this answer, or nobody answered.
+bool is_absence(const call_failure& failure) noexcept {
+  return failure.status / 100 != 4 || (failure.status == 404 && failure.what == call_failure::kind::refused);
+}
+
+/// For an operator: why VirtFusion cannot be used.
+std::string trouble_in(const call_failure& last) {
+  if (last.status == 401)
+    return "VirtFusion does not accept our token";
+  if (last.status == 404)
+    return "no VirtFusion answers at virtfusion.api_url (404): is its path right?";
+  if (last.status != 0)
+    return "VirtFusion fails (status " + std::to_string(last.status) + ")";
+  return "VirtFusion cannot be reached";
 }
 
 /// Whether another try may end otherwise.
@@ -184,7 +205,7 @@ struct virtfusion_gateway_state {
     if (has_timed_out(ended.outcome))
       keep_slot(found, slot, now);
     else
-      release_slot(found, slot, now);
+      release_slot(found, slot, now, is_held_back(ended.outcome));
     if (slot.is_probe)
       end_probe(ended.outcome, failure, now);
     else
@@ -199,7 +220,7 @@ struct virtfusion_gateway_state {
     if (found == flights.end())
       return;
     const auto slot = std::move(found->second);
-    release_slot(found, slot, setup.timers->now());
+    release_slot(found, slot, setup.timers->now(), false);
     pump();
   }
 
@@ -214,6 +235,7 @@ struct virtfusion_gateway_state {
     out.max_in_flight_seen = max_in_flight_seen;
     out.limit = static_cast<std::uint64_t>(limit.value());
     out.breaker_state = static_cast<std::uint64_t>(breaker.now_in());
+    out.trouble = trouble;
     out.deadline_dropped = deadline_dropped;
     for (std::size_t i = 0; i < call_classes; ++i)
       out.classes.push_back({queues.size(static_cast<call_class>(i)), rejected.values[i]});
@@ -341,10 +363,11 @@ struct virtfusion_gateway_state {
 
   using flight_iterator = std::map<std::uint64_t, flight>::iterator;
 
-  void release_slot(flight_iterator at, const flight& slot, steady_time now) {
+  void release_slot(flight_iterator at, const flight& slot, steady_time now, bool was_held_back) {
     if (slot.which == call_class::build_poll)
       --polls_under_way;
-    pace.record(std::chrono::duration_cast<std::chrono::microseconds>(now - slot.sent_at));
+    if (!was_held_back)
+      pace.record(std::chrono::duration_cast<std::chrono::microseconds>(now - slot.sent_at));
     flights.erase(at);
   }
 
@@ -369,6 +392,8 @@ struct virtfusion_gateway_state {
       forbidden.erase(slot.op);
       return;
     }
+    if (is_held_back(outcome))
+      return;
     const auto status = failure->status;
     if (status == 429 || status >= 500 || has_timed_out(outcome))
       limit.on_trouble(slot.sent_at, now);
@@ -381,20 +406,31 @@ struct virtfusion_gateway_state {
                  {{"alert", "virtfusion_forbidden"},
                   {"operation", traits_of(slot.op).name},
                   {"error", failure->text}});
-    if (status == 401 ? breaker.on_refusal(now) : status / 100 != 4 && breaker.on_failure(now))
+    const auto is_away = is_absence(*failure);
+    if (status == 401 ? breaker.on_refusal(now) : is_away && breaker.on_failure(now))
       on_breaker_opened(*failure, now);
-    if (status / 100 == 4)
+    if (!is_away)
       breaker.on_answer();
+    else if (slot.op == operation::connect)
+      breaker.cast_doubt();
   }
 
   void on_breaker_opened(const call_failure& last, steady_time now) {
-    log::error(last.status == 401 ? "VirtFusion does not accept our token; calls are held back"
-                                  : "VirtFusion fails; calls are held back",
-               {{"alert", "virtfusion_down"}, {"status", last.status}, {"error", last.text}});
+    tell_trouble(last);
     for (auto& waiting : queues.drain(call_class::interactive)) {
       ++rejected[waiting.which];
       deliver(std::move(waiting), unreachable(now));
     }
+  }
+
+  /// Told again when VirtFusion is away for another reason than before.
+  void tell_trouble(const call_failure& last) {
+    const auto now_in = trouble_in(last);
+    if (now_in == trouble)
+      return;
+    trouble = now_in;
+    log::error(trouble + "; calls are held back",
+               {{"alert", "virtfusion_down"}, {"status", last.status}, {"error", last.text}});
   }
 
   void
@@ -402,11 +438,14 @@ struct virtfusion_gateway_state {
     is_probing = false;
     // Any answer but a failure or "I do not know you" shows that somebody is at home.
     const auto has_succeeded = outcome.has_value() && outcome->status >= 200 && outcome->status < 500 &&
-                               outcome->status != 401 && outcome->status / 100 != 3;
+                               outcome->status != 401 && outcome->status / 100 != 3 &&
+                               (!failure || !is_absence(*failure));
     const auto was_half_open = breaker.now_in() == circuit_breaker::state::half_open;
     if (breaker.end_probe(has_succeeded, now))
       on_breaker_opened(*failure, now);
-    if (has_succeeded && was_half_open)
+    else if (!has_succeeded && was_half_open)
+      tell_trouble(*failure);
+    if (breaker.is_closed() && !std::exchange(trouble, {}).empty())
       log::info("VirtFusion answers again", {{"alert_cleared", "virtfusion_down"}});
   }
 
@@ -524,6 +563,8 @@ struct virtfusion_gateway_state {
   std::set<operation> forbidden;
   std::optional<runtime::steady_timers::handle> alarm;
   std::uint64_t max_in_flight_seen = 0;
+  /// Why VirtFusion cannot be used, as it was last told; empty while the breaker is closed.
+  std::string trouble;
   std::uint64_t deadline_dropped = 0;
   per_class<std::uint64_t> rejected;
   std::map<std::pair<operation, std::string_view>, std::uint64_t> requests;

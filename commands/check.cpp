@@ -1,6 +1,7 @@
 #include "actors/runtime/actor_runtime.hpp"
 #include "commands/commands.hpp"
 #include "commands/database_session.hpp"
+#include "net/http/server.hpp"
 #include "net/virtfusion/calls.hpp"
 #include "net/virtfusion/failure.hpp"
 #include "net/virtfusion/http_transport.hpp"
@@ -30,6 +31,10 @@ constexpr db::statement hold_lock{"check_hold_lock",
 constexpr db::statement free_lock{
   "check_free_lock", "SELECT pg_advisory_unlock(hashtextextended('skyengine check', 0)) AS was_held"};
 
+// Where the tables are yet to be made, they must be allowed to be.
+constexpr db::statement migration_rights{"check_rights", R"(SELECT current_user AS role,
+  to_regclass('servers') IS NOT NULL OR has_schema_privilege(current_schema(), 'CREATE') AS may_migrate)"};
+
 asio::awaitable<result<bool>> check_database(db::database& database) {
   const auto connected = co_await database.connect();
   if (!connected)
@@ -40,6 +45,14 @@ asio::awaitable<result<bool>> check_database(db::database& database) {
   const auto number = version->front().get<std::string>("version");
   if (std::atoi(number.c_str()) < 15)
     co_return say(false, "database", "PostgreSQL " + number + ": 15 or newer is needed");
+  const auto rights = co_await database.run(migration_rights);
+  if (!rights)
+    co_return say(false, "database", rights.error().detail);
+  // NULL: there is no schema to create in.
+  if (!rights->front().find<bool>("may_migrate").value_or(false))
+    co_return say(false, "database",
+                  "the user " + rights->front().get<std::string>("role") +
+                    " may not make tables: GRANT CREATE ON SCHEMA public TO it, or make it the owner");
   for (int round = 0; round < 3; ++round) {
     const auto held = co_await database.run(hold_lock);
     const auto freed = co_await database.run(free_lock);
@@ -104,15 +117,18 @@ asio::awaitable<result<bool>> check_virtfusion(vf::http_transport& transport) {
       continue;
     }
     const auto failed = vf::failure_of(request.op, *exchanged);
+    // A 404 of somebody else's: there is no VirtFusion at this address, or not at this path.
+    const auto is_nowhere =
+      failed && failed->status == 404 && failed->what == vf::call_failure::kind::refused;
     // That there is no user or package 1 is an answer too.
-    const auto is_fine =
-      !failed || failed->what == vf::call_failure::kind::not_found_user || exchanged->status == 404;
+    const auto is_fine = !failed || (failed->status == 404 && !is_nowhere);
     holds = say(is_fine, name,
-                is_fine ? "reached"
-                        : std::string{vf::to_string(failed->what)} + " (" +
-                            std::to_string(exchanged->status) + "): " + failed->text) &&
+                is_fine      ? "reached"
+                : is_nowhere ? "no VirtFusion answers there (404): is the path of virtfusion.api_url right?"
+                             : std::string{vf::to_string(failed->what)} + " (" +
+                                 std::to_string(exchanged->status) + "): " + failed->text) &&
             holds;
-    ends_alike = failed && failed->what == vf::call_failure::kind::unauthorized;
+    ends_alike = is_nowhere || (failed && failed->what == vf::call_failure::kind::unauthorized);
   }
   if (!left_out.empty())
     std::printf("%-4s VirtFusion: not tried: %s\n", "--", left_out.c_str());
@@ -126,6 +142,8 @@ bool check_virtfusion(const context& given) {
   const auto base = vf::parse_api_base(settings.api_url);
   if (!base)
     return say(false, "VirtFusion", base.error().detail);
+  if (const auto usable = vf::check_ca_file(settings.ca_file); !usable)
+    return say(false, "VirtFusion", usable.error().detail);
   if (!settings.ssl_verify)
     say(true, "VirtFusion", "certificates are NOT verified (virtfusion.ssl_verify = false)");
   vf::http_transport_options options;
@@ -144,11 +162,20 @@ bool check_virtfusion(const context& given) {
 
 } // namespace
 
+/// What `serve` would listen with; the port may be in use by one that runs.
+bool check_http(const config::http_settings& http) {
+  if (http.tls_cert.empty() && http.tls_key.empty())
+    return true;
+  const auto usable = net::http::check_certificate(http.tls_cert, http.tls_key);
+  return say(usable.has_value(), "http", usable ? "certificate and key can be used" : usable.error().detail);
+}
+
 int check(const context& given) {
   say(true, "settings", "every value is allowed");
+  const auto has_http = check_http(given.settings.http);
   const auto has_database = check_database(given);
   const auto has_virtfusion = check_virtfusion(given);
-  return has_database && has_virtfusion ? 0 : 1;
+  return has_http && has_database && has_virtfusion ? 0 : 1;
 }
 
 } // namespace skyengine::commands

@@ -112,6 +112,8 @@ result<> engine::compose(const config::settings& settings) {
   const auto base = vf::parse_api_base(settings.virtfusion.api_url);
   if (!base)
     return base.error();
+  if (const auto usable = vf::check_ca_file(settings.virtfusion.ca_file); !usable)
+    return usable.error();
   auto& runtime = session_->runtime();
   auto& database = session_->database();
   const auto executor = loop().get_executor();

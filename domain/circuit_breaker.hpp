@@ -33,6 +33,8 @@ public:
   void on_success(time_point now) noexcept;
   /// An answer that says nothing of the other side's health but that it is there.
   void on_answer() noexcept { run_ = 0; }
+  /// What failed was asked for this alone: a probe is to decide at once.
+  void cast_doubt() noexcept { run_ = doubtful_run; }
   /// True when this one opened it.
   bool on_failure(time_point now) noexcept;
   /// Opens at once, however few the calls. True when this one opened it.

@@ -28,7 +28,7 @@ asio::awaitable<std::vector<failing_check>> failing_checks(edge_state& edge) {
   if (!figures)
     failing.push_back({"virtfusion", "the gateway does not answer"});
   else if (figures->breaker_state != 0)
-    failing.push_back({"virtfusion", "VirtFusion cannot be used at present"});
+    failing.push_back({"virtfusion", figures->trouble});
   co_return failing;
 }
 

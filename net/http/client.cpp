@@ -549,6 +549,15 @@ struct client::implementation : std::enable_shared_from_this<client::implementat
   bool is_closed = false;
 };
 
+result<> check_ca_file(const std::string& file) {
+  asio::ssl::context context{asio::ssl::context::tls_client};
+  boost::system::error_code failed;
+  context.load_verify_file(file, failed);
+  if (failed)
+    return error{errc::invalid_request, "no certificate in " + file + ": " + failed.message()};
+  return {};
+}
+
 client::client(asio::any_io_executor loop, client_options options)
     : implementation_(std::make_shared<implementation>(std::move(loop), std::move(options))) {}
 

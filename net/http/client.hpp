@@ -66,6 +66,9 @@ struct exchange_failure {
 [[noreturn]] void throw_exception_from_error(const exchange_failure& failure,
                                              const boost::source_location& where);
 
+/// Whether `client_options::ca_file` can be used. errc::invalid_request names the file and what is wrong.
+result<> check_ca_file(const std::string& file);
+
 /// A keep-alive pool to one origin, on one loop. Interim answers (1xx) are skipped, compression is not asked
 /// for. Redirects are answers like any other and never followed.
 class client {

@@ -778,6 +778,27 @@ asio::awaitable<void> server::implementation::sweep(std::shared_ptr<implementati
   self->is_sweeping = false;
 }
 
+namespace {
+
+result<>
+load_certificate(asio::ssl::context& context, const std::string& certificate, const std::string& key) {
+  error_code ec;
+  context.use_certificate_chain_file(certificate, ec);
+  if (ec)
+    return error{errc::invalid_request, "no certificate in " + certificate + ": " + ec.message()};
+  context.use_private_key_file(key, asio::ssl::context::pem, ec);
+  if (ec)
+    return error{errc::invalid_request, "no key of that certificate in " + key + ": " + ec.message()};
+  return {};
+}
+
+} // namespace
+
+result<> check_certificate(const std::string& certificate, const std::string& key) {
+  asio::ssl::context context{asio::ssl::context::tls_server};
+  return load_certificate(context, certificate, key);
+}
+
 server::server(asio::any_io_executor loop, server_options options, handler handle, rejecter reject)
     : implementation_(std::make_shared<implementation>(
         std::move(loop), std::move(options), std::move(handle), std::move(reject))) {}
@@ -804,14 +825,9 @@ result<tcp::endpoint> server::listen(const std::string& host, std::uint16_t port
     auto& context = self.tls.emplace(asio::ssl::context::tls_server);
     context.set_options(asio::ssl::context::default_workarounds | asio::ssl::context::no_tlsv1 |
                         asio::ssl::context::no_tlsv1_1);
-    context.use_certificate_chain_file(self.options.tls_certificate, ec);
-    if (ec)
-      return error{errc::invalid_request,
-                   "no certificate in " + self.options.tls_certificate + ": " + ec.message()};
-    context.use_private_key_file(self.options.tls_key, asio::ssl::context::pem, ec);
-    if (ec)
-      return error{errc::invalid_request,
-                   "no key of that certificate in " + self.options.tls_key + ": " + ec.message()};
+    if (const auto loaded = load_certificate(context, self.options.tls_certificate, self.options.tls_key);
+        !loaded)
+      return loaded.error();
   }
 
   tcp::endpoint endpoint{address, port};

@@ -50,6 +50,9 @@ struct server_counters {
   std::uint64_t accept_pauses = 0;
 };
 
+/// Whether a server can use them: files in PEM. errc::invalid_request names the file and what is wrong.
+result<> check_certificate(const std::string& certificate, const std::string& key);
+
 /// An HTTP/1.1 server on one loop. Requests of one connection are handled one after the other. At
 /// `max_connections` a new one takes the place of the one that has waited longest without a request (those
 /// that never made any first); when all are at work, or one address has too many, it is answered 503 and

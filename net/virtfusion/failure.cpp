@@ -153,13 +153,13 @@ std::string in_one_line(std::string_view text) {
   return out;
 }
 
-/// What VirtFusion itself says in its JSON; empty for the page of a proxy.
-std::string said_in(std::string_view body) {
-  std::string text;
+/// What VirtFusion itself says in its JSON; nullopt for the page of a proxy.
+std::optional<std::string> said_in(std::string_view body) {
   boost::system::error_code unreadable;
   const auto document = json::parse(body, unreadable);
   if (unreadable || !document.is_object())
-    return text;
+    return std::nullopt;
+  std::string text;
   for (const auto* const key : {"errors", "msg", "message", "error"}) {
     if (const auto* const found = document.get_object().if_contains(key))
       collect(*found, text);
@@ -169,8 +169,9 @@ std::string said_in(std::string_view body) {
   return text;
 }
 
-/// `said`: VirtFusion's own words. A proxy's page may well speak of a server that was not found.
-call_failure::kind kind_of(operation op, unsigned status, std::string_view said) noexcept {
+/// `said`: VirtFusion's own words, nullopt for a page of somebody else, which may well speak of a server that
+/// was not found.
+call_failure::kind kind_of(operation op, unsigned status, const std::optional<std::string>& said) noexcept {
   using kind = call_failure::kind;
   switch (status) {
   case 401:
@@ -178,11 +179,14 @@ call_failure::kind kind_of(operation op, unsigned status, std::string_view said)
   case 403:
     return kind::forbidden;
   case 404:
-    // Laravel's own 404 (a wrong path, a proxy) looks much the same and says nothing about the server.
+    // Nobody's words, or no VirtFusion at this path: an error of the installation, which an operator mends.
+    if (!said || op == operation::connect)
+      return kind::refused;
+    // Laravel's own 404 (a wrong path) looks much the same and says nothing about the server.
     if (op == operation::find_user)
-      return contains_ignoring_case(said, "ext_relation_id not found") ? kind::not_found_user
-                                                                       : kind::rejected;
-    return contains_ignoring_case(said, "server not found") ? kind::not_found_server : kind::rejected;
+      return contains_ignoring_case(*said, "ext_relation_id not found") ? kind::not_found_user
+                                                                        : kind::rejected;
+    return contains_ignoring_case(*said, "server not found") ? kind::not_found_server : kind::rejected;
   case 409:
     return kind::conflict;
   case 423:
@@ -207,7 +211,7 @@ bool call_failure::is_capacity() const noexcept {
 
 error call_failure::as_error() const {
   const auto said = [&](std::string lead) {
-    if (text.empty())
+    if (text.empty() || is_foreign)
       return status == 0 ? lead + "." : lead + " (status " + std::to_string(status) + ").";
     return lead + ": " + text;
   };
@@ -281,18 +285,17 @@ std::optional<call_failure> failure_of(operation op, const answer& given) {
   if (given.is_success())
     return std::nullopt;
   const auto said = said_in(given.body);
-  return call_failure{kind_of(op, given.status, said), given.status,
-                      cleaned(said.empty() ? std::string_view{given.body}.substr(0, max_collected) : said),
-                      given.retry_after};
+  return call_failure{kind_of(op, given.status, said), given.status, text_of(given.body), given.retry_after,
+                      !said};
 }
 
 std::string text_of(std::string_view body) {
   const auto said = said_in(body);
-  return cleaned(said.empty() ? body.substr(0, max_collected) : said);
+  return cleaned(said && !said->empty() ? std::string_view{*said} : body.substr(0, max_collected));
 }
 
 std::string words_of(std::string_view body) {
-  return cleaned(said_in(body));
+  return cleaned(said_in(body).value_or(""));
 }
 
 std::string cleaned(std::string_view text, std::size_t limit) {

@@ -19,7 +19,8 @@ struct call_failure {
     overloaded,
     /// Not sent: no connection could be made, or the breaker is open.
     not_sent,
-    /// 429 or 503: surely not done, ask again after `retry_after` or a back-off.
+    /// 429, 503, or a 404 that is not VirtFusion's: surely not done, ask again after `retry_after` or a
+    /// back-off.
     refused,
     /// Any other 4xx: final.
     rejected,
@@ -48,6 +49,8 @@ struct call_failure {
   /// For people: at most 500 characters, without control characters and secrets.
   std::string text = {};
   std::optional<std::chrono::seconds> retry_after = {};
+  /// `text` is not VirtFusion's own (the page of a proxy): for the log alone.
+  bool is_foreign = false;
   friend bool operator==(const call_failure&, const call_failure&) = default;
 
   /// True when VirtFusion said that no hypervisor has room for it.
@@ -58,7 +61,7 @@ struct call_failure {
   template <class Inspector>
   friend typename Inspector::result_type inspect(Inspector& f, call_failure& x) {
     detail::wait_on_the_wire wait{x.retry_after};
-    return f(x.what, x.status, x.text, wait.seconds);
+    return f(x.what, x.status, x.text, wait.seconds, x.is_foreign);
   }
 };
 

@@ -17,7 +17,7 @@ public:
 
   asio::awaitable<exchange_outcome> exchange(request what, std::chrono::milliseconds timeout) override {
     if (traits_of(what.op).method() != "GET" && !may_send_())
-      co_return no_answer{no_answer::kind::not_sent, "this node's lease has run out"};
+      co_return no_answer{no_answer::kind::held_back, "this node's lease has run out"};
     co_return co_await inner_.exchange(std::move(what), timeout);
   }
 

@@ -58,6 +58,15 @@ http::client_options client_options_of(const http_transport_options& options) {
 
 } // namespace
 
+result<> check_ca_file(const std::string& file) {
+  if (file.empty())
+    return {};
+  const auto usable = http::check_ca_file(file);
+  if (!usable)
+    return error{errc::invalid_request, "virtfusion.ca_file: " + usable.error().detail};
+  return {};
+}
+
 result<api_base> parse_api_base(std::string_view url) {
   const auto parsed = boost::urls::parse_uri(url);
   const auto is_http = parsed && (parsed->scheme_id() == boost::urls::scheme::http ||

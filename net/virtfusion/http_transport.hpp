@@ -21,6 +21,9 @@ struct api_base {
   friend bool operator==(const api_base&, const api_base&) = default;
 };
 
+/// Whether `virtfusion.ca_file` (empty: none) can be used. errc::invalid_request names it and what is wrong.
+result<> check_ca_file(const std::string& file);
+
 /// `https://host` gets `/api/v1`; a URL with a path (`https://host/` too) is used as it is.
 /// errc::invalid_request when it is no http or https URL, or has user, query or fragment.
 result<api_base> parse_api_base(std::string_view url);

@@ -19,6 +19,8 @@ struct no_answer {
   enum class kind : std::uint8_t {
     /// Not a byte was written.
     not_sent,
+    /// Not sent by us: this says nothing of VirtFusion.
+    held_back,
     /// Cut after the first byte.
     lost,
     /// VirtFusion may still be working.

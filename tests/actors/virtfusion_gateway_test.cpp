@@ -342,10 +342,11 @@ TEST_F(VirtFusionGateway, RepeatsNothingAfterTheDeadline) {
 }
 
 TEST_F(VirtFusionGateway, RepeatsNoFinalAnswer) {
-  for (const auto status : {400U, 403U, 404U, 409U, 422U})
+  for (const auto status : {400U, 403U, 409U, 422U})
     virtfusion.once.push_back(fake_virtfusion::status(status));
+  virtfusion.once.push_back(fake_virtfusion::status(404, R"({"message": "The route could not be found."})"));
   for (int i = 0; i < 5; ++i)
-    get();
+    begin(within(60s), net::virtfusion::get_server(any_server));
   advance(60s);
   EXPECT_EQ(virtfusion.seen.size(), 5U);
 }
@@ -398,6 +399,52 @@ TEST_F(VirtFusionGateway, OpensTheBreakerForFewCallsWhenAProbeIsNotAnsweredEithe
   advance(5s);
   EXPECT_EQ(figures().breaker_state, 0U);
   EXPECT_THAT(log_.cleared, ElementsAre("virtfusion_down"));
+}
+
+TEST_F(VirtFusionGateway, TakesAnAddressWithoutVirtfusionForAnAbsence) {
+  virtfusion.on = [](const auto&) { return fake_virtfusion::status(404, "<h1>Not Found</h1>"); };
+  const auto made = create();
+  advance(60s);
+  ASSERT_TRUE(made->value.has_value());
+  EXPECT_EQ(failure_of(made), kind::refused);
+  create();
+  create();
+  advance(1s);
+  EXPECT_EQ(figures().breaker_state, 2U);
+  EXPECT_EQ(figures().trouble, "no VirtFusion answers at virtfusion.api_url (404): is its path right?");
+  EXPECT_THAT(log_.alerts, ElementsAre("virtfusion_down"));
+}
+
+TEST_F(VirtFusionGateway, DoubtsAtOnceWhenItCannotConnect) {
+  virtfusion.on = [](const auto&) { return fake_virtfusion::broken(no_answer::kind::not_sent); };
+  const auto asked = begin(within(1s), net::virtfusion::connect());
+  advance(2s);
+  EXPECT_EQ(figures().breaker_state, 2U);
+  EXPECT_THAT(log_.alerts, ElementsAre("virtfusion_down"));
+}
+
+TEST_F(VirtFusionGateway, TellsWhenVirtfusionIsAwayForAnotherReason) {
+  open_breaker();
+  EXPECT_EQ(log_.alerts.size(), 1U);
+  virtfusion.on = [](const auto&) { return fake_virtfusion::status(401, "401 Unauthorized"); };
+  advance(30s);
+  EXPECT_EQ(log_.alerts.size(), 2U);
+  EXPECT_EQ(figures().trouble, "VirtFusion does not accept our token");
+  virtfusion.on = fake_virtfusion{runtime.timers()}.on;
+  advance(10s);
+  EXPECT_EQ(figures().trouble, "");
+  EXPECT_THAT(log_.cleared, ElementsAre("virtfusion_down"));
+}
+
+TEST_F(VirtFusionGateway, LearnsNothingOfVirtfusionFromWhatIsHeldBackHere) {
+  virtfusion.on = [](const auto&) { return fake_virtfusion::broken(no_answer::kind::held_back); };
+  for (int i = 0; i < 25; ++i) {
+    create();
+    advance(10ms);
+  }
+  EXPECT_EQ(virtfusion.count(operation::connect), 0U);
+  EXPECT_EQ(figures().breaker_state, 0U);
+  EXPECT_THAT(log_.alerts, testing::IsEmpty());
 }
 
 TEST_F(VirtFusionGateway, OneOperationThatFailsStopsNoOther) {

@@ -36,8 +36,12 @@ INSTANTIATE_TEST_SUITE_P(
               kind::not_found_server, errc::virtfusion_rejected},
     kind_case{"server_gone_in_capitals", operation::delete_server, 404, R"({"message": "Server Not Found"})",
               kind::not_found_server, errc::virtfusion_rejected},
-    kind_case{"page_of_a_proxy", operation::get_server, 404, "<h1>Server not found</h1>", kind::rejected,
-              errc::virtfusion_rejected},
+    kind_case{"page_of_a_proxy", operation::get_server, 404, "<h1>Server not found</h1>", kind::refused,
+              errc::virtfusion_unavailable},
+    kind_case{"nothing_of_a_proxy", operation::create_server, 404, "", kind::refused,
+              errc::virtfusion_unavailable},
+    kind_case{"no_virtfusion_there", operation::connect, 404, R"({"message": "Not found."})", kind::refused,
+              errc::virtfusion_unavailable},
     kind_case{"wrong_path", operation::get_server, 404, R"({"message": "The route could not be found."})",
               kind::rejected, errc::virtfusion_rejected},
     kind_case{"user_unknown", operation::find_user, 404, R"({"msg": "ext_relation_id not found"})",
@@ -63,6 +67,13 @@ INSTANTIATE_TEST_SUITE_P(
               errc::virtfusion_unavailable},
     kind_case{"redirect", operation::create_server, 302, "", kind::unknown, errc::virtfusion_unavailable}),
   [](const auto& test) { return std::string{test.param.name}; });
+
+TEST(FailureOf, ShowsNobodyThePageOfAProxy) {
+  const auto failure = failure_of(operation::create_server, {400, "<html>bad request</html>", {}});
+  ASSERT_TRUE(failure.has_value());
+  EXPECT_EQ(failure->text, "<html>bad request</html>");
+  EXPECT_EQ(failure->as_error().detail, "VirtFusion refused (status 400).");
+}
 
 TEST(FailureOf, FindsNoneInASuccess) {
   EXPECT_FALSE(failure_of(operation::suspend_server, {204, "", {}}).has_value());
