@@ -39,7 +39,8 @@ int audit(const context& given) {
   if (given.settings.database.url.empty() && !std::filesystem::exists(given.data_dir / "postgres"))
     return refuse(
       {errc::not_found, "there is no database in " + given.data_dir.string() + ": is --data-dir right?"});
-  const auto session = database_session::open(given.settings, given.data_dir);
+  const auto session =
+    database_session::open(given.settings, given.data_dir, database_session::access::unchanged);
   if (!session)
     return refuse(session.error());
   const auto found = run_to_end((*session)->loop(), db::audit((*session)->database()));

@@ -30,6 +30,15 @@ asio::awaitable<result<prepared>> prepare(db::database& database, std::int64_t r
   co_return prepared{*business};
 }
 
+asio::awaitable<result<>> connect_unchanged(db::database& database) {
+  const auto is_migrated = co_await db::is_migrated(database.options());
+  if (!is_migrated)
+    co_return is_migrated.error();
+  if (!*is_migrated)
+    co_return error{errc::conflict, "the database is not at this program's version: run `skyengine migrate`"};
+  co_return co_await database.connect();
+}
+
 asio::awaitable<result<>> close(db::database& database) {
   co_await database.close(std::chrono::seconds{2});
   co_return result<>{};
@@ -37,8 +46,8 @@ asio::awaitable<result<>> close(db::database& database) {
 
 } // namespace
 
-result<std::unique_ptr<database_session>> database_session::open(const config::settings& settings,
-                                                                 const std::filesystem::path& data_dir) {
+result<std::unique_ptr<database_session>>
+database_session::open(const config::settings& settings, const std::filesystem::path& data_dir, access how) {
   std::unique_ptr<database_session> session{new database_session};
   db::database_options options;
   options.url = settings.database.url;
@@ -51,6 +60,12 @@ result<std::unique_ptr<database_session>> database_session::open(const config::s
   }
   session->runtime_ = std::make_unique<actors::runtime::actor_runtime>();
   session->database_ = std::make_unique<db::database>(session->loop().get_executor(), options);
+  if (how == access::unchanged) {
+    const auto connected = run_to_end(session->loop(), connect_unchanged(*session->database_));
+    if (!connected)
+      return connected.error();
+    return session;
+  }
   const auto ready =
     run_to_end(session->loop(), prepare(*session->database_, static_cast<std::int64_t>(settings.clock.rate)));
   if (!ready)

@@ -9,6 +9,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
 
+#include <cstdint>
 #include <exception>
 #include <filesystem>
 #include <memory>
@@ -42,9 +43,17 @@ T run_to_end(boost::asio::io_context& loop, boost::asio::awaitable<T> task) {
 /// migrated and connected, with its business clock. Everything that fails is one sentence.
 class database_session {
 public:
+  enum class access : std::uint8_t {
+    /// Brings it to this program's version.
+    migrated,
+    /// Writes nothing, and refuses a database of another version. There is no business clock.
+    unchanged,
+  };
+
   /// Starts what must run before the loop does. Blocks, for seconds when the data folder is new.
   static result<std::unique_ptr<database_session>> open(const config::settings& settings,
-                                                        const std::filesystem::path& data_dir);
+                                                        const std::filesystem::path& data_dir,
+                                                        access how = access::migrated);
 
   ~database_session();
   database_session(const database_session&) = delete;

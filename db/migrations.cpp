@@ -79,6 +79,43 @@ result<> check_history(const std::map<int, applied_migration>& applied,
   return {};
 }
 
+std::map<int, applied_migration> applied_of(const answer& listed) {
+  std::map<int, applied_migration> applied;
+  for (std::size_t i = 0; i < listed.value.size(); ++i) {
+    const auto row = listed.value[i];
+    applied.emplace(static_cast<int>(row.get<std::int64_t>("version")),
+                    applied_migration{row.get<std::string>("name"), row.get<std::string>("checksum")});
+  }
+  return applied;
+}
+
+std::shared_ptr<connection> connection_to(const database_options& options, asio::any_io_executor loop) {
+  detail::connection_settings settings;
+  settings.url = options.url;
+  settings.application_name = options.application_name;
+  settings.connect_timeout = options.connect_timeout;
+  settings.statement_timeout = 0ms;
+  settings.idle_transaction_timeout = 0ms;
+  return std::make_shared<connection>(std::move(loop), std::move(settings));
+}
+
+asio::awaitable<result<bool>> is_migrated_over(connection& link, std::span<const migration> migrations) {
+  const auto doing = "Reading the applied migrations";
+  const auto looked =
+    co_await link.run_script("SELECT to_regclass('schema_migrations') IS NOT NULL AS is_there");
+  if (looked.kind != fault::none)
+    co_return failure_of(doing, looked);
+  if (!looked.value.front().get<bool>("is_there")) {
+    const auto is_nothing_missing = migrations.empty();
+    co_return is_nothing_missing;
+  }
+  const auto listed = co_await link.run_script("SELECT version, name, checksum FROM schema_migrations");
+  if (listed.kind != fault::none)
+    co_return failure_of(doing, listed);
+  const auto applied = applied_of(listed);
+  co_return applied.size() == migrations.size() && check_history(applied, migrations).has_value();
+}
+
 asio::awaitable<result<migration_report>> migrate_over(connection& link,
                                                        std::span<const migration> migrations) {
   const auto lock_timeout = std::to_string(std::chrono::milliseconds{longest_wait_for_runner}.count());
@@ -96,12 +133,7 @@ asio::awaitable<result<migration_report>> migrate_over(connection& link,
     SELECT version, name, checksum FROM schema_migrations)sql");
   if (listed.kind != fault::none)
     co_return failure_of("Reading the applied migrations", listed);
-  std::map<int, applied_migration> applied;
-  for (std::size_t i = 0; i < listed.value.size(); ++i) {
-    const auto row = listed.value[i];
-    applied.emplace(static_cast<int>(row.get<std::int64_t>("version")),
-                    applied_migration{row.get<std::string>("name"), row.get<std::string>("checksum")});
-  }
+  const auto applied = applied_of(listed);
   if (const auto checked = check_history(applied, migrations); !checked)
     co_return checked.error();
 
@@ -127,16 +159,19 @@ asio::awaitable<result<migration_report>> migrate_over(connection& link,
 
 asio::awaitable<result<migration_report>> migrate(database_options options,
                                                   std::span<const migration> migrations) {
-  detail::connection_settings settings;
-  settings.url = options.url;
-  settings.application_name = options.application_name;
-  settings.connect_timeout = options.connect_timeout;
-  settings.statement_timeout = 0ms;
-  settings.idle_transaction_timeout = 0ms;
-  const auto link = std::make_shared<connection>(co_await asio::this_coro::executor, std::move(settings));
+  const auto link = connection_to(options, co_await asio::this_coro::executor);
   if (const auto opened = co_await link->open(); !opened)
     co_return opened.error();
   auto outcome = co_await migrate_over(*link, migrations);
+  link->close();
+  co_return outcome;
+}
+
+asio::awaitable<result<bool>> is_migrated(database_options options, std::span<const migration> migrations) {
+  const auto link = connection_to(options, co_await asio::this_coro::executor);
+  if (const auto opened = co_await link->open(); !opened)
+    co_return opened.error();
+  auto outcome = co_await is_migrated_over(*link, migrations);
   link->close();
   co_return outcome;
 }

@@ -37,4 +37,9 @@ std::span<const migration> embedded_migrations();
 asio::awaitable<result<migration_report>>
 migrate(database_options options, std::span<const migration> migrations = embedded_migrations());
 
+/// Whether the database of `options` has all of `migrations` and no other; changes nothing.
+/// errc::database_unavailable: no connection.
+asio::awaitable<result<bool>> is_migrated(database_options options,
+                                          std::span<const migration> migrations = embedded_migrations());
+
 } // namespace skyengine::db

@@ -1,4 +1,5 @@
 #include "tests/support/engine_process.hpp"
+#include "tests/support/postgres.hpp"
 #include "tests/support/process.hpp"
 #include "tests/support/temporary_folder.hpp"
 
@@ -176,6 +177,18 @@ TEST_F(CatalogueApply, RefusesWhatHoldsNoTables) {
   EXPECT_EQ(missing.code, 1);
   EXPECT_EQ(missing.errors, "skyengine: /no/such/file cannot be read: No such file or directory\n");
   EXPECT_THAT(run({"catalogue", "apply", folder_.path().string()}).errors, HasSubstr("Is a directory"));
+}
+
+TEST_F(CommandLine, AuditRefusesADatabaseOfAnotherVersionAndLeavesItSo) {
+  const test::test_database store{{}};
+  test::run_sql(store.url(), "DROP TABLE schema_migrations");
+  const auto told = run({"audit"}, {{"DATABASE_URL", store.url()}});
+  EXPECT_EQ(told.code, 1);
+  EXPECT_EQ(told.errors,
+            "skyengine: the database is not at this program's version: run `skyengine migrate`\n");
+  EXPECT_EQ(test::run_sql(store.url(), "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"), "0");
+  EXPECT_EQ(run({"migrate"}, {{"DATABASE_URL", store.url()}}).code, 0);
+  EXPECT_EQ(run({"audit"}, {{"DATABASE_URL", store.url()}}).code, 0);
 }
 
 TEST(Serve, TellsWhatIsBuilt) {

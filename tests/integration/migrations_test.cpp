@@ -73,6 +73,24 @@ TEST_F(Migrations, ANewerDatabaseIsRefused) {
   EXPECT_NE(refused.error().detail.find("newer"), std::string::npos);
 }
 
+TEST_F(Migrations, ADatabaseOfAnotherVersionIsToldAndNotChanged) {
+  const auto is_at = [&](std::vector<migration> all) {
+    const auto told = test::run(loop, is_migrated(store.options(), all));
+    return told.has_value() && *told;
+  };
+  EXPECT_FALSE(is_at({make_a}));
+  test::run_sql(store.url(), "DROP TABLE schema_migrations");
+  EXPECT_FALSE(is_at({make_a}));
+  EXPECT_EQ(test::run_sql(store.url(), "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"), "0");
+  ASSERT_TRUE(apply_all({make_a}));
+  EXPECT_TRUE(is_at({make_a}));
+  EXPECT_FALSE(is_at({make_a, fill_a}));
+  EXPECT_FALSE(is_at({{1, "0001_a", "CREATE TABLE b (id int)"}}));
+  EXPECT_EQ(rows_of_a(), "0");
+  ASSERT_TRUE(apply_all({make_a, fill_a}));
+  EXPECT_FALSE(is_at({make_a}));
+}
+
 TEST_F(Migrations, RunnersAtOnceApplyEachOnce) {
   const std::vector<migration> all{make_a, fill_a};
   std::size_t applied = 0;
