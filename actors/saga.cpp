@@ -143,7 +143,16 @@ private:
       report_({state_.action.state == action_state::succeeded ? saga_stage::active : saga_stage::failed});
   }
 
-  void say(log::level severity, std::string_view what, std::string_view why = {}) const {
+  void say(log::level severity, std::string_view what) const {
+    log::write(severity, what,
+               {{"action_id", action_.value},
+                {"server_id", state_.server.id.value},
+                {"user_id", state_.server.order.user.value},
+                {"request_id", state_.action.request_id},
+                {"virtfusion_id", state_.server.virtfusion_id.value_or(virtfusion_server_id{}).value}});
+  }
+
+  void say(log::level severity, std::string_view what, std::string_view why) const {
     log::write(severity, what,
                {{"action_id", action_.value},
                 {"server_id", state_.server.id.value},

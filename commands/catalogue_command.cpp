@@ -278,6 +278,7 @@ int apply_catalogue(const context& given, const std::filesystem::path& file) {
     std::fprintf(stderr, "skyengine: %s\n", session.error().detail.c_str());
     return 1;
   }
+  warn_of_place(**session, given.settings, given.data_dir);
   db::catalogue_store store{(*session)->database()};
   const auto done =
     run_to_end((*session)->loop(), apply(store, std::move(*read), (*session)->business().now()));

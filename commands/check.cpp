@@ -1,6 +1,7 @@
 #include "actors/runtime/actor_runtime.hpp"
 #include "commands/commands.hpp"
 #include "commands/database_session.hpp"
+#include "db/panel_store.hpp"
 #include "net/http/server.hpp"
 #include "net/virtfusion/calls.hpp"
 #include "net/virtfusion/failure.hpp"
@@ -59,7 +60,12 @@ asio::awaitable<result<bool>> check_database(db::database& database) {
     if (!held || !freed || !freed->front().get<bool>("was_held"))
       co_return say(false, "database", "a pooler in transaction mode stands in between: connect without it");
   }
-  co_return say(true, "database", "PostgreSQL " + number);
+  const auto panel = co_await db::find_panel(database);
+  if (!panel)
+    co_return say(false, "database", panel.error().detail);
+  const auto is_demo = *panel == db::panel_kind::demo;
+  co_return say(true, "database",
+                "PostgreSQL " + number + (is_demo ? " (the demo's: serve refuses it)" : ""));
 }
 
 asio::awaitable<result<bool>> close(db::database& database) {

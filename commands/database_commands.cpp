@@ -17,13 +17,6 @@ int refuse(const error& why) {
   return 1;
 }
 
-std::string all_scopes() {
-  std::string all;
-  for (const auto scope : known_scopes)
-    all.append(all.empty() ? " " : ", ").append(scope);
-  return all;
-}
-
 } // namespace
 
 int migrate(const context& given) {
@@ -64,13 +57,14 @@ int create_api_key(const context& given,
     scopes = {"servers:read", "servers:write", "billing:read"};
   for (const auto& scope : scopes)
     if (std::find(known_scopes.begin(), known_scopes.end(), scope) == known_scopes.end()) {
-      std::fprintf(stderr, "skyengine: unknown scope \"%s\": there are%s\n", scope.c_str(),
+      std::fprintf(stderr, "skyengine: unknown scope \"%s\": there are %s\n", scope.c_str(),
                    all_scopes().c_str());
       return 2;
     }
   const auto session = database_session::open(given.settings, given.data_dir);
   if (!session)
     return refuse(session.error());
+  warn_of_place(**session, given.settings, given.data_dir);
   db::api_key_store keys{(*session)->database()};
   const auto secret = net::api::make_api_key_secret();
   const auto owner = user ? std::optional{user_id{*user}} : std::nullopt;

@@ -2,8 +2,10 @@
 
 #include "db/clock_store.hpp"
 #include "db/migrations.hpp"
+#include "db/panel_store.hpp"
 #include "domain/log.hpp"
 
+#include <cstdio>
 #include <exception>
 
 namespace skyengine::commands {
@@ -52,6 +54,7 @@ database_session::open(const config::settings& settings, const std::filesystem::
   db::database_options options;
   options.url = settings.database.url;
   if (options.url.empty()) {
+    session->is_new_ = !std::filesystem::exists(data_dir / "postgres");
     auto postgres = db::private_postgres::start({data_dir, settings.postgres.bindir});
     if (!postgres)
       return postgres.error();
@@ -89,6 +92,20 @@ database_session::~database_session() {
   }
   database_.reset();
   runtime_.reset();
+}
+
+void warn_of_place(database_session& session,
+                   const config::settings& settings,
+                   const std::filesystem::path& data_dir) {
+  const auto folder = data_dir.is_relative() ? "." / data_dir.lexically_normal() : data_dir;
+  const auto place = settings.database.url.empty() ? folder.string() : std::string{"database.url"};
+  if (session.is_new()) {
+    std::fprintf(stderr, "skyengine: a new private PostgreSQL was made in %s\n", place.c_str());
+    return;
+  }
+  const auto panel = run_to_end(session.loop(), db::find_panel(session.database()));
+  if (panel && *panel == db::panel_kind::demo)
+    std::fprintf(stderr, "skyengine: this is the demo's database (%s)\n", place.c_str());
 }
 
 } // namespace skyengine::commands

@@ -64,6 +64,8 @@ public:
   boost::asio::io_context& loop() noexcept { return runtime_->loop(); }
   actors::runtime::actor_runtime& runtime() noexcept { return *runtime_; }
   const db::database_options& options() const noexcept { return database_->options(); }
+  /// Whether this call has made the private PostgreSQL.
+  bool is_new() const noexcept { return is_new_; }
   /// Starts the private PostgreSQL again if it died.
   result<> ensure_running();
 
@@ -74,6 +76,13 @@ private:
   std::unique_ptr<actors::runtime::actor_runtime> runtime_;
   std::unique_ptr<db::database> database_;
   scaled_clock business_;
+  bool is_new_ = false;
 };
+
+/// One line on stderr where a command may work on another database than was meant: one that it has just made,
+/// or the demo's.
+void warn_of_place(database_session& session,
+                   const config::settings& settings,
+                   const std::filesystem::path& data_dir);
 
 } // namespace skyengine::commands

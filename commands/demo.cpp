@@ -450,6 +450,9 @@ int demo(const context& given, const demo_options& options) {
   if (!started)
     return ended_by ? refuse_interrupted(*ended_by) : refuse(started.error().detail);
   auto& node = **started;
+  if (settings.clock.rate != 1)
+    std::printf("  clock         %lld seconds pass in one, so the times it tells run ahead\n",
+                static_cast<long long>(settings.clock.rate));
   std::printf("  database      private PostgreSQL in %s\n  VirtFusion    simulated, %s\n  engine        "
               "http://127.0.0.1:%u\n",
               (given.data_dir / "postgres").c_str(), settings.virtfusion.api_url.c_str(),

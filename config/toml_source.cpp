@@ -100,7 +100,7 @@ void collect(const toml::table& table, const std::string& prefix, const std::str
       if (auto text = to_text(node, known->type.kind))
         into.values[full] = {std::move(*text), origin(node, name)};
       else
-        into.mistakes.push_back({full, "in the file it is " + std::string{toml_type(known->type.kind)} +
+        into.mistakes.push_back({full, "in the file it must be " + std::string{toml_type(known->type.kind)} +
                                          " (" + origin(node, name) + ")"});
     } else if (node.is_table() && prefix.empty()) {
       collect(*node.as_table(), full + '.', name, into);

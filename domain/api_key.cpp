@@ -14,4 +14,11 @@ std::string api_key::caller() const {
   return user ? "user:" + std::to_string(user->value) : "operator";
 }
 
+std::string all_scopes() {
+  std::string all;
+  for (const auto scope : known_scopes)
+    all.append(all.empty() ? "" : ", ").append(scope);
+  return all;
+}
+
 } // namespace skyengine

@@ -15,6 +15,8 @@ namespace skyengine {
 inline constexpr std::array<std::string_view, 9> known_scopes{
   "servers:read", "servers:write", "billing:read",    "billing:write", "cron:read",
   "cron:write",   "keys:write",    "catalogue:write", "audit:read"};
+/// All of them, for people: `servers:read, servers:write, …`
+std::string all_scopes();
 
 /// One API key without its secret.
 struct api_key {

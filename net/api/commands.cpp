@@ -171,7 +171,10 @@ std::vector<server_state> read_states(const std::string& text, std::vector<field
     if (const auto state = parse_server_state(rest.substr(0, comma)))
       states.push_back(*state);
     else {
-      faults.push_back({"state", "is no list of states of servers"});
+      std::string known;
+      for (int i = 0; i <= static_cast<int>(server_state::deleted); ++i)
+        known.append(known.empty() ? "" : ", ").append(to_string(static_cast<server_state>(i)));
+      faults.push_back({"state", "is no list of states of servers, which are " + known});
       return states;
     }
     if (comma == std::string_view::npos)
@@ -300,7 +303,7 @@ api_key_draft parse_api_key(const json::object& body, field_faults& faults) {
       const auto is_known = text != nullptr && std::find(known_scopes.begin(), known_scopes.end(),
                                                          std::string_view{*text}) != known_scopes.end();
       if (!is_known)
-        fields.fault("scopes[" + std::to_string(i) + "]", "is no scope");
+        fields.fault("scopes[" + std::to_string(i) + "]", "is no scope: there are " + all_scopes());
       else if (std::find(wanted.scopes.begin(), wanted.scopes.end(), std::string_view{*text}) ==
                wanted.scopes.end())
         wanted.scopes.emplace_back(std::string_view{*text});

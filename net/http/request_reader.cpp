@@ -235,7 +235,8 @@ request_reader::step request_reader::feed_header(std::string_view bytes) {
     const auto newline = bytes.find('\n', scanned_);
     if (newline == std::string_view::npos || newline >= limits_.max_header_bytes) {
       if (bytes.size() >= limits_.max_header_bytes)
-        return refuse(errc::header_too_large, "the header is larger than allowed");
+        return refuse(errc::header_too_large,
+                      "the header is larger than " + std::to_string(limits_.max_header_bytes) + " bytes");
       scanned_ = bytes.size();
       return {0, progress::need_more};
     }
@@ -250,7 +251,8 @@ request_reader::step request_reader::feed_header(std::string_view bytes) {
   error_code ec;
   parser_->put(boost::asio::buffer(bytes.data(), end), ec);
   if (parser_->is_too_large())
-    return refuse(errc::payload_too_large, "the body is larger than allowed");
+    return refuse(errc::payload_too_large,
+                  "the body is larger than " + std::to_string(limits_.max_body_bytes) + " bytes");
   if (ec || !parser_->is_header_done())
     return refuse(errc::malformed_request, parser_->complaint() ? parser_->complaint() : ec.message());
   header_done_ = true;
@@ -264,7 +266,8 @@ request_reader::step request_reader::feed_body(std::string_view bytes) {
   error_code ec;
   const auto consumed = parser_->put(boost::asio::buffer(bytes.data(), bytes.size()), ec);
   if (parser_->is_too_large())
-    return refuse(errc::payload_too_large, "the body is larger than allowed");
+    return refuse(errc::payload_too_large,
+                  "the body is larger than " + std::to_string(limits_.max_body_bytes) + " bytes");
   if (ec && ec != beast::http::error::need_more)
     return refuse(errc::malformed_request, parser_->complaint() ? parser_->complaint() : ec.message());
   if (parser_->is_done())

@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -177,6 +178,30 @@ TEST_F(CatalogueApply, RefusesWhatHoldsNoTables) {
   EXPECT_EQ(missing.code, 1);
   EXPECT_EQ(missing.errors, "skyengine: /no/such/file cannot be read: No such file or directory\n");
   EXPECT_THAT(run({"catalogue", "apply", folder_.path().string()}).errors, HasSubstr("Is a directory"));
+}
+
+TEST_F(CommandLine, AKeyOrCatalogueForAnotherDatabaseThanWasMeantIsTold) {
+  const test::temporary_folder folder;
+  const auto place = folder.path().string();
+  const auto file = (folder.path() / "catalogue.toml").string();
+  std::ofstream{file} << "[regions.north]\nname = \"North\"\nvirtfusion_hypervisor_group_id = 1\n";
+  const auto first = run({"apikey", "create", "--operator", "--data-dir", place});
+  EXPECT_EQ(first.code, 0) << first.errors;
+  EXPECT_THAT(first.errors, HasSubstr("skyengine: a new private PostgreSQL was made in " + place + "\n"));
+  EXPECT_EQ(std::count(first.output.begin(), first.output.end(), '\n'), 1);
+  const auto second = run({"catalogue", "apply", file, "--data-dir", place});
+  EXPECT_EQ(second.code, 0) << second.errors;
+  EXPECT_THAT(second.errors, Not(HasSubstr("skyengine: ")));
+
+  const test::test_database demos;
+  test::run_sql(demos.url(), "INSERT INTO engine_panel (is_demo) VALUES (true)");
+  const std::map<std::string, std::string> at_demo{{"DATABASE_URL", demos.url()}};
+  for (const auto& told :
+       {run({"apikey", "create", "--operator"}, at_demo), run({"catalogue", "apply", file}, at_demo)}) {
+    EXPECT_EQ(told.code, 0);
+    EXPECT_THAT(told.errors, HasSubstr("skyengine: this is the demo's database ("));
+  }
+  EXPECT_THAT(run({"check"}, at_demo).output, HasSubstr(" (the demo's: serve refuses it)\n"));
 }
 
 TEST_F(CommandLine, AuditRefusesADatabaseOfAnotherVersionAndLeavesItSo) {
