@@ -156,7 +156,7 @@ result<posix_time_rule> parse_posix_time_rule(std::string_view text) {
     return no_rule("has a second name of three letters or more");
   posix_time_rule::summer dst;
   dst.offset = rule.offset + hours{1};
-  if (in.peek() != ',') {
+  if (!in.at_end() && in.peek() != ',') {
     const auto dst_west = in.time(most_offset_hours);
     if (!dst_west)
       return no_rule("has an offset after its second name, of at most 24 hours");
