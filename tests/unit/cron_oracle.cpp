@@ -18,6 +18,7 @@ constexpr int cycle_days = 146'097;
 
 constexpr std::array<int, 6> least{0, 0, 0, 1, 1, 0};
 constexpr std::array<int, 6> most{59, 59, 23, 31, 12, 6};
+constexpr int hour = 2;
 constexpr int day_of_month = 3;
 constexpr int month = 4;
 constexpr int day_of_week = 5;
@@ -75,7 +76,9 @@ written_item make_up_item(std::mt19937_64& random, int field) {
     return {{form::nth, day % 7, 0, 1, nth}, value_text(random, field, day) + '#' + std::to_string(nth)};
   }
   if (kind < 45) {
-    const auto value = pick(random, low, field == day_of_week ? 7 : high);
+    // Where clocks jump they do so in the first hours of a day.
+    const auto is_early = field == hour && chance(random, 50);
+    const auto value = pick(random, low, is_early ? 3 : field == day_of_week ? 7 : high);
     return {{form::value, value % (field == day_of_week ? 7 : 100)}, value_text(random, field, value)};
   }
   const auto step = chance(random, 70) ? pick(random, 1, std::min(width, 12)) : pick(random, 1, width);
