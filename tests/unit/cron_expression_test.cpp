@@ -462,6 +462,17 @@ TEST(CronExpression, KeepsToTheYearsThatCanBeWritten) {
   EXPECT_EQ(every_second.next(first, west), first + 12h);
 }
 
+TEST(CronExpression, NeverComesWhereItsZoneAlwaysSkipsIt) {
+  // A Sunday that is March 31 is the last of its month, on which Berlin has no hour 2.
+  const auto berlin = load_time_zone("Europe/Berlin").value();
+  const auto now = parse_whole_seconds("2026-01-01T00:00:00Z").value();
+  EXPECT_FALSE(parse_cron("*/24 2 */15 3 SUN#5")->next(now, berlin));
+  EXPECT_EQ(parse_cron("24 2 */15 3 SUN#5")->next(now, berlin),
+            parse_whole_seconds("2030-03-31T03:00:00+02:00").value());
+  EXPECT_EQ(parse_cron("*/24 2 */15 3 SUN#5")->next(now, time_zone{}),
+            parse_whole_seconds("2030-03-31T02:00:00Z").value());
+}
+
 // Counts what this thread asks of the heap.
 thread_local std::size_t allocations = 0;
 

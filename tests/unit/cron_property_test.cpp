@@ -79,8 +79,9 @@ TEST(CronProperty, FiresWhenASecondOpinionSaysSo) {
     for (int fire = 0; fire < fires_each; ++fire) {
       const auto expected = oracle.next(made, at);
       const auto next = expression->next(sys_seconds{seconds{at}}, known.at(name));
-      ASSERT_TRUE(expected) << made.text << " in " << name << " after " << at;
-      ASSERT_TRUE(next) << made.text << " in " << name << " after " << at;
+      ASSERT_EQ(next.has_value(), expected.has_value()) << made.text << " in " << name << " after " << at;
+      if (!expected)
+        break;
       ASSERT_EQ(next->time_since_epoch().count(), *expected)
         << made.text << " in " << name << " after " << at;
       rare += *expected - at > 400 * 86'400;
