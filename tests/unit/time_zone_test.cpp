@@ -10,7 +10,6 @@
 #include <ctime>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <random>
 #include <string>
 #include <vector>
@@ -173,7 +172,7 @@ TEST(TimeZone, RefusesDamagedFiles) {
     return zone ? "read" : zone.error().detail;
   };
   EXPECT_EQ(refusal("# tzdb"), "a time zone's file begins with TZif, version 2 or later, and a header");
-  EXPECT_EQ(refusal("TZif\0" + whole.substr(5)),
+  EXPECT_EQ(refusal("TZif" + std::string(1, '\0') + whole.substr(5)),
             "a time zone's file begins with TZif, version 2 or later, and a header");
   EXPECT_EQ(refusal(tzif({{0, 2}}, {0, 3'600}, "AAA0")),
             "a time zone's file has a transition to a type that is not there");
