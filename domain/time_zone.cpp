@@ -97,8 +97,14 @@ private:
 // From here on nothing of what the file lists reaches into what its rule says.
 constexpr int settling_years = 3;
 
+constexpr std::int64_t first_second_of(year y) {
+  return sys_days{y / January / 1}.time_since_epoch() / seconds{1};
+}
+
+/// The year of `at`, or the nearest one that counts.
 year year_of(std::int64_t at) {
-  return year_month_day{floor<days>(sys_seconds{seconds{at}})}.year();
+  const auto within = std::clamp(at, first_second_of(year{-1}), first_second_of(year{9999}));
+  return year_month_day{floor<days>(sys_seconds{seconds{within}})}.year();
 }
 
 /// What the rule says for a cycle and some years more from `first` on, in order.
@@ -192,8 +198,9 @@ result<time_zone> time_zone::parse(std::string name, std::string_view tzif) {
   if (!rule->dst)
     return zone;
 
-  const auto listed_until = zone.begins_.back();
-  const auto first = std::clamp(year_of(listed_until), year{-1}, year{9999});
+  // Not the last of our spans: it may begin before a transition that changes nothing but a name.
+  const auto listed_until = listed.empty() ? beginning_of_time : listed.back().at;
+  const auto first = year_of(listed_until);
   for (const auto& one : write_out(*rule, *rule->dst, first))
     if (one.at > listed_until)
       zone.add(one.at, one.offset);

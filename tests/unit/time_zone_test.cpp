@@ -123,9 +123,22 @@ TEST(TimeZone, RepeatsItsRuleEveryFourHundredYears) {
 
 TEST(TimeZone, FollowsAFooterFromTheBeginningWhereNothingIsListed) {
   const auto zone = time_zone::parse("X", tzif({}, {-18'000}, "EST5EDT,M3.2.0,M11.1.0")).value();
-  EXPECT_EQ(zone.span_at(at(100, 1, 15)).offset, -5h);
+  EXPECT_EQ(zone.span_at(at(0, 1, 15)).offset, -5h);
+  EXPECT_EQ(zone.span_at(at(0, 7, 1)).offset, -4h);
+  EXPECT_EQ(zone.span_at(at(1, 7, 1)).offset, -4h);
   EXPECT_EQ(zone.span_at(at(2026, 7, 1)).offset, -4h);
   EXPECT_EQ(zone.span_at(at(2026, 3, 8, 7h)).begin, at(2026, 3, 8, 7h));
+}
+
+TEST(TimeZone, FollowsAFooterOnlyBehindWhatIsListed) {
+  // The last transition that is listed changes the zone's name alone.
+  const auto last = at(2000, 1, 1).time_since_epoch().count();
+  const auto zone =
+    time_zone::parse("X", tzif({{0, 1}, {last, 2}}, {0, 3'600, 3'600}, "AAA-1BBB,M3.5.0,M10.5.0/3")).value();
+  EXPECT_EQ(zone.span_at(at(1969, 7, 1)).offset, 0s);
+  EXPECT_EQ(zone.span_at(at(1990, 7, 1)).offset, 1h);
+  EXPECT_EQ(zone.span_at(at(1990, 7, 1)).end, at(2000, 3, 26, 1h));
+  EXPECT_EQ(zone.span_at(at(2000, 7, 1)).offset, 2h);
 }
 
 TEST(TimeZone, KeepsItsLastOffsetWithoutAFooter) {
