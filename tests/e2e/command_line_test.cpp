@@ -181,7 +181,8 @@ TEST_F(CronCommands, RefuseEveryBadArgumentWithItsReason) {
     {{"next", "@yearly", "--from", "9997-06-01T00:00:00Z", "--count", "3"},
      "skyengine cron next: --count: before the year 10000 it fires 2 times more\n"},
     {{"next", "@daily", "--utc"}, "skyengine cron next: there is no option \"--utc\" (known: "},
-    {{"next", "-5 * * * *"}, "skyengine cron next: minute: \"-5\" is no number from 0 to 59, at character 1\n"},
+    {{"next", "-5 * * * *"},
+     "skyengine cron next: minute: \"-5\" is no number from 0 to 59, at character 1\n"},
     {{"before"}, "skyengine cron: there is no subcommand \"before\" (known: next, describe)\n"},
     {{}, "skyengine cron: a subcommand is missing: one of next, describe\n"}};
   for (const auto& [arguments, reason] : refused) {
