@@ -8,7 +8,8 @@
 #include <string>
 #include <vector>
 
-/// The subcommands. Each answers its exit code; results go to stdout, all else to the log or stderr.
+/// The subcommands. Each answers its exit code; results go to stdout, all else to the log or stderr. Those
+/// that need no settings answer what is to be printed.
 namespace skyengine::commands {
 
 /// What every subcommand is given.

@@ -13,19 +13,22 @@ namespace skyengine {
 
 /// When a schedule fires: a cron expression, read once. A small value; asking it neither allocates nor locks.
 ///
-/// Day of month and day of week are OR-ed when both are restricted, as POSIX crontab(5) has it; a field that
+/// Day of month and day of week are OR-ed when both are restricted, as POSIX crontab has it; a field that
 /// begins with `*` restricts nothing, as in cronie. Daylight saving follows cronie's idea, made exact:
-/// - A schedule with `*` or `/` in its minute or hour field follows the wall clock: it fires whenever the
-/// clock
-///   shows one of its times, in both passes of a repeated hour, and in a skipped one not at all.
-/// - Of every other the times are fixed. Each fires once, at the first instant at which the clock shows it or
-///   has passed it: the first pass of a repeated hour, the end of a skipped one. Those that fall on the same
-///   instant fire together, also when a whole day was skipped.
-/// - `@every` knows no zone: it fires at the multiples of its period since 1970-01-01T00:00:00Z.
+///
+/// A schedule with `*` or `/` in its minute or hour field follows the wall clock: it fires whenever the clock
+/// shows one of its times, in both passes of a repeated hour, and in a skipped one not at all.
+///
+/// Of every other the times are fixed. Each fires once, at the first instant at which the clock shows it or
+/// has passed it: the first pass of a repeated hour, the end of a skipped one. Those that fall on the same
+/// instant fire together, also when a whole day was skipped.
+///
+/// `@every` knows no zone: it fires at the multiples of its period since 1970-01-01T00:00:00Z.
 class cron_expression {
 public:
   /// The first time to fire strictly after `after`; nullopt when either lies outside the years 0000 to 9999,
-  /// in UTC or on the zone's clock.
+  /// in UTC or on the zone's clock. A schedule that follows the wall clock and has only times that its zone
+  /// always skips, as `*/5 2 */15 3 SUN#5` in Europe/Berlin, has none either.
   std::optional<std::chrono::sys_seconds> next(std::chrono::sys_seconds after,
                                                const time_zone& zone) const noexcept;
 
@@ -44,15 +47,7 @@ private:
 };
 
 /// Reads an expression of five fields (minute, hour, day of month, month, day of week) or of six, with the
-/// second in front, a macro (`@hourly`), or `@every 1h30m`. Letters may have any case.
-///
-/// | in | |
-/// | --- | --- |
-/// | each field | `*`, values, ranges `a-b`, steps `*` `/n` and `a-b/n`, lists of these with commas |
-/// | month, day of week | names of three letters; 7 is Sunday too |
-/// | day fields | `?` alone, for anything |
-/// | day of month | `L` the last, `LW` the last Monday to Friday, `15W` the Monday to Friday nearest to the
-/// 15th | | day of week | `5L` or `FRIL` the last of the month, `5#2` the second |
+/// second in front; a macro, as `@hourly`; or `@every 1h30m`. docs/cron.md has all that a field may say.
 ///
 /// errc::invalid_request otherwise: the detail names field, reason, and the place of what is wrong, as in
 /// `minute: 75 is above 59, at character 1`. What would never fire is refused so too.

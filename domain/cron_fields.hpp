@@ -5,8 +5,7 @@
 
 namespace skyengine {
 
-/// What a cron expression says, as sets of bits: bit n of a set is the value n. Weekdays count from Sunday,
-/// 0.
+/// What a cron expression says, as sets of bits: bit n of a set is the value n. Sunday is 0.
 struct cron_fields {
   std::uint64_t seconds = 1;
   std::uint64_t minutes = 0;
