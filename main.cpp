@@ -4,6 +4,7 @@
 #include "config/loader.hpp"
 #include "config/log_sink.hpp"
 #include "config/setting_report.hpp"
+#include "domain/error.hpp"
 #include "domain/log.hpp"
 
 #include <CLI/CLI.hpp>
@@ -39,6 +40,8 @@ struct arguments {
   std::string key_name = "made on the command line";
   std::string catalogue_file;
   bool is_markdown = false;
+  commands::cron_next_options cron_next;
+  std::string cron_expression;
 };
 
 /// The demo's story stands on the terminal; its log goes to a file beside the database. -1 where that cannot
@@ -80,6 +83,17 @@ int show_settings(const arguments& given, const config::loaded_settings& loaded)
   return 0;
 }
 
+/// Prints what a command without settings answers, or what is wrong with its arguments.
+int print(const CLI::App& app, const result<std::string>& answer) {
+  if (!answer && answer.error().code == errc::invalid_request)
+    return commands::refuse_command_line(app, answer.error().detail);
+  if (!answer) {
+    std::fprintf(stderr, "skyengine: %s\n", answer.error().detail.c_str());
+    return 1;
+  }
+  return std::fputs(answer->c_str(), stdout) < 0 || std::fflush(stdout) != 0 ? 1 : 0;
+}
+
 void add_common(CLI::App& app, common_options& common, arguments& given) {
   const CLI::Validator not_empty{
     [](const std::string& value) { return value.empty() ? std::string{"it is empty"} : std::string{}; }, ""};
@@ -106,6 +120,7 @@ int run(int argc, char** argv) {
   arguments given;
   common_options common;
   std::function<int(const config::loaded_settings&)> command;
+  std::function<int()> command_without_settings;
 
   add_common(app, common, given);
   const auto add = [&](CLI::App* parent, const char* name, const char* help,
@@ -160,6 +175,31 @@ int run(int argc, char** argv) {
         [&](const auto&) { return commands::apply_catalogue(given.context, given.catalogue_file); });
   apply->add_option("FILE", given.catalogue_file)->required();
 
+  auto* cron = app.add_subcommand("cron", "Cron expressions");
+  cron->require_subcommand(1);
+  add_common(*cron, common, given);
+  const auto add_cron = [&](const char* name, const char* help, std::string& expression,
+                            std::function<result<std::string>()> answer) {
+    auto* sub = cron->add_subcommand(name, help);
+    add_common(*sub, common, given);
+    sub->add_option("EXPR", expression, "As in \"0 3 * * MON-FRI\", @hourly or \"@every 90s\"")->required();
+    sub->callback([&command_without_settings, sub, answer = std::move(answer)] {
+      command_without_settings = [sub, answer] { return print(*sub, answer()); };
+    });
+    return sub;
+  };
+  auto* next = add_cron("next", "Print when an expression fires next", given.cron_next.expression,
+                        [&] { return commands::cron_next(given.cron_next); });
+  next->add_option("--tz", given.cron_next.zone, "Its time zone, as in Europe/Berlin (default: UTC)")
+    ->type_name("ZONE");
+  next
+    ->add_option("--from", given.cron_next.from,
+                 "After which time, as in 2026-11-23T10:00:00Z (default: now)")
+    ->type_name("TIME");
+  next->add_option("--count", given.cron_next.count, "How many times (default: 1)")->type_name("N");
+  add_cron("describe", "Tell an expression as a sentence", given.cron_expression,
+           [&] { return commands::cron_describe(given.cron_expression); });
+
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
@@ -169,7 +209,7 @@ int run(int argc, char** argv) {
     return commands::refuse_command_line(app, "--config is given twice");
   if (!is_once(common.data_dir))
     return commands::refuse_command_line(app, "--data-dir is given twice");
-  return with_settings(given, command);
+  return command_without_settings ? command_without_settings() : with_settings(given, command);
 }
 
 } // namespace

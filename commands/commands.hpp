@@ -1,13 +1,15 @@
 #pragma once
 
 #include "config/settings.hpp"
+#include "domain/error.hpp"
 
 #include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
 
-/// The subcommands. Each answers its exit code; results go to stdout, all else to the log or stderr.
+/// The subcommands. Each answers its exit code; results go to stdout, all else to the log or stderr. Those
+/// that need no settings answer what is to be printed.
 namespace skyengine::commands {
 
 /// What every subcommand is given.
@@ -44,5 +46,20 @@ int create_api_key(const context& given,
 
 /// Writes plans and regions of a TOML file into the catalogue, and says what changed.
 int apply_catalogue(const context& given, const std::filesystem::path& file);
+
+/// As they stand on the command line.
+struct cron_next_options {
+  std::string expression;
+  std::string zone = "UTC";
+  /// Absent: now.
+  std::optional<std::string> from = {};
+  std::string count = "1";
+};
+/// When the expression fires next, a line each, on the zone's clock. errc::invalid_request names the argument
+/// that is wrong, and why. Needs no settings.
+result<std::string> cron_next(const cron_next_options& options);
+
+/// The expression as a sentence, in a line. As cron_next otherwise.
+result<std::string> cron_describe(const std::string& expression);
 
 } // namespace skyengine::commands

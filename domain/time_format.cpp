@@ -137,6 +137,15 @@ std::string format_time(instant at) {
   return format_seconds(whole) + (fraction.count() == 0 ? "" : format_fraction(fraction)) + 'Z';
 }
 
+std::string format_time(sys_seconds at, seconds offset) {
+  const auto whole = duration_cast<minutes>(offset);
+  const hh_mm_ss shown{abs(whole)};
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), "%c%02d:%02d", whole < minutes{0} ? '-' : '+',
+                static_cast<int>(shown.hours().count()), static_cast<int>(shown.minutes().count()));
+  return format_seconds(at + whole) + text.data();
+}
+
 std::string format_time_milliseconds(sys_time<milliseconds> at) {
   const auto whole = floor<seconds>(at);
   return format_seconds(whole) + format_fraction(at - whole) + 'Z';

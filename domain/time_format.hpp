@@ -13,7 +13,12 @@ namespace skyengine {
 /// @pre the year is 0000 to 9999
 std::string format_time(instant at);
 
-/// The same with three decimals, always: the form of log lines, which so stay aligned.
+/// With the clock and the offset of a place: `2026-11-23T11:00:00+01:00`. RFC 3339 has offsets of whole
+/// minutes: one with seconds, as local mean times have it, is told without them, and the instant is still
+/// right.
+std::string format_time(std::chrono::sys_seconds at, std::chrono::seconds offset);
+
+/// In UTC with three decimals, always: the form of log lines, which so stay aligned.
 std::string format_time_milliseconds(std::chrono::sys_time<std::chrono::milliseconds> at);
 
 /// Reads RFC 3339 with an offset (`Z`, `z`, `+01:00`), `T` in either case, at most six decimals, no leap

@@ -1,3 +1,4 @@
+#include "domain/time_format.hpp"
 #include "tests/support/engine_process.hpp"
 #include "tests/support/postgres.hpp"
 #include "tests/support/process.hpp"
@@ -7,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -20,6 +22,7 @@ using testing::AllOf;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
+using testing::StartsWith;
 
 struct ended {
   int code = 0;
@@ -108,6 +111,87 @@ TEST_F(CommandLine, RefusesAnEmptyNameOfAFolderOrFile) {
       EXPECT_THAT(told.output, IsEmpty());
       EXPECT_THAT(told.errors, HasSubstr(std::string{option} + ": it is empty"));
     }
+  }
+}
+
+class CronCommands : public CommandLine {
+protected:
+  /// With settings that would stop every command that reads them.
+  ended run_cron(std::vector<std::string> arguments) const {
+    arguments.insert(arguments.begin(), "cron");
+    return run(std::move(arguments), {{"SKYENGINE_CONFIG", "/nowhere/sky.toml"}, {"SKYENGINE_BOGUS", "1"}});
+  }
+};
+
+TEST_F(CronCommands, PrintTheNextTimes) {
+  const auto utc = run_cron({"next", "*/20 8 * * *", "--from", "2026-11-23T08:00:00Z", "--count", "3"});
+  EXPECT_EQ(utc.code, 0);
+  EXPECT_EQ(utc.output, "2026-11-23T08:20:00Z\n2026-11-23T08:40:00Z\n2026-11-24T08:00:00Z\n");
+  EXPECT_THAT(utc.errors, IsEmpty());
+
+  const auto berlin = run_cron(
+    {"next", "--tz", "Europe/Berlin", "--from=2026-03-28T00:00:00.5+01:00", "--count=3", "30 2 * * *"});
+  EXPECT_EQ(berlin.code, 0) << berlin.errors;
+  EXPECT_EQ(berlin.output,
+            "2026-03-28T02:30:00+01:00\n2026-03-29T03:00:00+02:00\n2026-03-30T02:30:00+02:00\n");
+}
+
+TEST_F(CronCommands, StandOnUtcAndNowAndPrintOnce) {
+  const auto before = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+  const auto told = run_cron({"next", "* * * * * *"});
+  const auto after = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+  EXPECT_EQ(told.code, 0) << told.errors;
+  ASSERT_TRUE(told.output.ends_with("Z\n")) << told.output;
+  const auto next = parse_whole_seconds(told.output.substr(0, told.output.size() - 1));
+  ASSERT_TRUE(next) << told.output;
+  EXPECT_GT(*next, before);
+  EXPECT_LE(*next, after + std::chrono::seconds{1});
+}
+
+TEST_F(CronCommands, DescribeAnExpression) {
+  const auto told = run_cron({"describe", "0 3 * * MON-FRI", "--data-dir", "/nowhere"});
+  EXPECT_EQ(told.code, 0);
+  EXPECT_EQ(told.output, "At 03:00, on Monday through Friday\n");
+  EXPECT_THAT(told.errors, IsEmpty());
+}
+
+TEST_F(CronCommands, RefuseEveryBadArgumentWithItsReason) {
+  const std::map<std::vector<std::string>, std::string> refused{
+    {{"next", "75 * * * *"}, "skyengine cron next: minute: 75 is above 59, at character 1\n"},
+    {{"describe", "0 0 30 2 *"},
+     "skyengine cron describe: day of month: no month that is asked for has such a day, so this never "
+     "fires\n"},
+    {{"next", ""}, "skyengine cron next: expression: it is empty\n"},
+    {{"next"}, "skyengine cron next: EXPR is required\n"},
+    {{"describe"}, "skyengine cron describe: EXPR is required\n"},
+    {{"next", "0", "3", "*", "*", "*"}, "skyengine cron next: nothing was expected where \"3\" stands\n"},
+    {{"next", "@daily", "--tz", "Mars/Phobos"},
+     "skyengine cron next: --tz: \"Mars/Phobos\" is no time zone that this system knows\n"},
+    {{"next", "@daily", "--tz", "../../etc/passwd"},
+     "skyengine cron next: --tz: \"../../etc/passwd\" is no time zone that this system knows\n"},
+    {{"next", "@daily", "--tz", ""},
+     "skyengine cron next: --tz: a time zone has a name, as in Europe/Berlin\n"},
+    {{"next", "@daily", "--tz", "UTC", "--tz", "UTC"}, "skyengine cron next: --tz: "},
+    {{"next", "@daily", "--from", "2026-11-23"},
+     "skyengine cron next: --from: a time is RFC 3339 with an offset, as in 2026-11-23T10:00:00Z\n"},
+    {{"next", "@daily", "--from", ""}, "skyengine cron next: --from: a time is RFC 3339 "},
+    {{"next", "@daily", "--count", "0"},
+     "skyengine cron next: --count: a count is a number from 1 to 100000\n"},
+    {{"next", "@daily", "--count", "-1"}, "skyengine cron next: --count: a count is a number"},
+    {{"next", "@daily", "--count", "1.5"}, "skyengine cron next: --count: a count is a number"},
+    {{"next", "@daily", "--count", "100001"}, "skyengine cron next: --count: a count is a number"},
+    {{"next", "@yearly", "--from", "9997-06-01T00:00:00Z", "--count", "3"},
+     "skyengine cron next: --count: before the year 10000 it fires 2 times more\n"},
+    {{"next", "@daily", "--utc"}, "skyengine cron next: there is no option \"--utc\" (known: "},
+    {{"next", "-5 * * * *"},
+     "skyengine cron next: minute: \"-5\" is no number from 0 to 59, at character 1\n"},
+    {{"before"}, "skyengine cron: there is no subcommand \"before\" (known: next, describe)\n"},
+    {{}, "skyengine cron: a subcommand is missing: one of next, describe\n"}};
+  for (const auto& [arguments, reason] : refused) {
+    const auto told = run_cron(arguments);
+    EXPECT_EQ(told.code, 2) << reason;
+    EXPECT_THAT(told.output, IsEmpty()) << reason;
+    EXPECT_THAT(told.errors, StartsWith(reason));
   }
 }
 

@@ -23,6 +23,16 @@ TEST(FormatTime, HasMicrosecondsOnlyWhereThereAreSome) {
   EXPECT_EQ(format_time(sys_days{std::chrono::year{0} / 1 / 1}), "0000-01-01T00:00:00Z");
 }
 
+TEST(FormatTime, HasThePlacesClockAndItsOffsetInWholeMinutes) {
+  const auto at = std::chrono::floor<std::chrono::seconds>(ten_o_clock);
+  EXPECT_EQ(format_time(at, 0s), "2026-11-23T10:00:00+00:00");
+  EXPECT_EQ(format_time(at, 1h), "2026-11-23T11:00:00+01:00");
+  EXPECT_EQ(format_time(at, 14h), "2026-11-24T00:00:00+14:00");
+  EXPECT_EQ(format_time(at, -(3h + 30min)), "2026-11-23T06:30:00-03:30");
+  EXPECT_EQ(format_time(at, 53min + 28s), "2026-11-23T10:53:00+00:53");
+  EXPECT_EQ(format_time(at, -(4h + 56min + 2s)), "2026-11-23T05:04:00-04:56");
+}
+
 TEST(FormatTimeMilliseconds, AlwaysHasThreeDecimals) {
   EXPECT_EQ(format_time_milliseconds(ten_o_clock), "2026-11-23T10:00:00.000Z");
   EXPECT_EQ(format_time_milliseconds(ten_o_clock + 7ms), "2026-11-23T10:00:00.007Z");
