@@ -32,6 +32,8 @@ using server_id = strong_id<struct server_tag, std::int64_t>;
 using action_id = strong_id<struct action_tag, std::int64_t>;
 using event_id = strong_id<struct event_tag, std::int64_t>;
 using api_key_id = strong_id<struct api_key_tag, std::int64_t>;
+using schedule_id = strong_id<struct schedule_tag, std::int64_t>;
+using run_id = strong_id<struct run_tag, std::int64_t>;
 
 /// VirtFusion's own ids.
 using virtfusion_server_id = strong_id<struct virtfusion_server_tag, std::int64_t>;
