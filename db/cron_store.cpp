@@ -1,0 +1,263 @@
+#include "db/cron_store.hpp"
+
+#include <limits>
+
+namespace skyengine::db {
+
+namespace {
+
+constexpr auto never = std::numeric_limits<std::int64_t>::min();
+
+constexpr statement take_cron{"cron_take", R"sql(
+  INSERT INTO singletons AS l (name, node, token) VALUES ('cron', $1, $2::bigint)
+  ON CONFLICT (name) DO UPDATE SET node = excluded.node, token = excluded.token
+   WHERE l.token = excluded.token
+      OR NOT EXISTS (SELECT FROM nodes n WHERE n.token = l.token AND n.lease_until > clock_timestamp())
+  RETURNING l.token)sql"};
+
+constexpr statement list_changes{"cron_changes", R"sql(
+  SELECT id, name, handler, expression, timezone, paused, note, catch_up, catch_up_window, overlap, timeout, jitter,
+         retries, alert_after, pause_after, failures, extract(epoch FROM next_at)::bigint AS next_at, version, change
+    FROM schedules WHERE change > $1::bigint ORDER BY change)sql"};
+
+// Who may write is locked, so that a successor waits for what is being written.
+#define SKYENGINE_CRON_HOLDER                                                                                \
+  R"sql(
+  WITH holder AS (
+    SELECT l.node, l.token FROM singletons l JOIN nodes n ON n.token = l.token
+     WHERE l.name = 'cron' AND l.token = $1::bigint AND n.lease_until > clock_timestamp()
+       FOR SHARE OF l))sql"
+
+constexpr statement take_runs{"cron_open_runs", SKYENGINE_CRON_HOLDER R"sql(,
+  orphans AS (
+    UPDATE runs r
+       SET state = CASE WHEN r.cancel_requested THEN 'cancelled' WHEN r.interruptions >= $3::integer THEN 'failed'
+                        ELSE 'queued' END,
+           ended_at = CASE WHEN r.cancel_requested OR r.interruptions >= $3::integer THEN $2::timestamptz END,
+           error_code = CASE WHEN r.interruptions >= $3::integer THEN 'internal' END,
+           error_detail = CASE WHEN r.interruptions >= $3::integer THEN 'the node ended each time while it ran' END,
+           interruptions = r.interruptions + 1, node = NULL, token = NULL
+      FROM holder h WHERE r.state = 'running' AND r.token <> h.token
+    RETURNING r.*),
+  still_open AS (
+    SELECT * FROM orphans WHERE state = 'queued'
+    UNION ALL
+    SELECT r.* FROM runs r, holder h WHERE r.state = 'queued' OR (r.state = 'running' AND r.token = h.token))
+  SELECT id, schedule_id, extract(epoch FROM scheduled_at)::bigint AS scheduled_at, state, manual, attempts,
+         interruptions, not_before, cancel_requested
+    FROM still_open ORDER BY scheduled_at, id LIMIT $4::bigint)sql"};
+
+constexpr statement fire_schedules{"cron_fire", SKYENGINE_CRON_HOLDER R"sql(,
+  clocks AS (
+    SELECT coalesce(abs(extract(epoch FROM clock_timestamp() - $3::timestamptz)) <= 60, true) AS agree),
+  moved AS (
+    UPDATE schedules s SET next_at = to_timestamp(nullif(d.next_at, $4::bigint))
+      FROM unnest($5::bigint[], $6::bigint[], $7::bigint[]) AS d (id, version, next_at), holder, clocks
+     WHERE s.id = d.id AND s.version = d.version AND NOT s.paused AND clocks.agree
+    RETURNING s.id),
+  added AS (
+    INSERT INTO runs (schedule_id, scheduled_at, state, attempts, not_before, node, token, started_at, ended_at)
+    SELECT r.schedule, to_timestamp(r.scheduled_at), r.state, (r.state = 'running')::integer,
+           to_timestamp(nullif(r.not_before, $4::bigint) / 1000000.0),
+           CASE WHEN r.state = 'running' THEN h.node END, CASE WHEN r.state = 'running' THEN h.token END,
+           CASE WHEN r.state = 'running' THEN $2::timestamptz END, CASE WHEN r.state = 'skipped' THEN $2::timestamptz END
+      FROM unnest($8::bigint[], $9::bigint[], $10::text[], $11::bigint[])
+             AS r (schedule, scheduled_at, state, not_before)
+      JOIN moved m ON m.id = r.schedule, holder h
+    ON CONFLICT (schedule_id, scheduled_at) DO NOTHING
+    RETURNING id, schedule_id, scheduled_at)
+  SELECT c.agree, m.id AS schedule_id, a.id, extract(epoch FROM a.scheduled_at)::bigint AS scheduled_at
+    FROM holder CROSS JOIN clocks c LEFT JOIN moved m ON true LEFT JOIN added a ON a.schedule_id = m.id
+   ORDER BY a.scheduled_at, a.id)sql"};
+
+// Begun again by the same holder, it has begun: the first answer may have been lost.
+constexpr statement begin_run{"cron_begin", SKYENGINE_CRON_HOLDER R"sql(,
+  begun AS (
+    UPDATE runs r
+       SET state = 'running', attempts = r.attempts + (r.state = 'queued')::integer, not_before = NULL, node = h.node, token = h.token,
+           started_at = $3::timestamptz, error_code = NULL, error_detail = NULL
+      FROM holder h
+     WHERE r.id = $2::bigint AND NOT r.cancel_requested
+       AND (r.state = 'queued' OR (r.state = 'running' AND r.token = h.token))
+    RETURNING 1)
+  SELECT count(*) AS moved FROM begun)sql"};
+
+constexpr statement end_run{"cron_end", SKYENGINE_CRON_HOLDER R"sql(,
+  ended AS (
+    UPDATE runs r
+       SET state = $3, ended_at = CASE WHEN $3 <> 'queued' THEN $8::timestamptz END, not_before = $4::timestamptz,
+           figures = $5::jsonb, error_code = $6, error_detail = $7, node = CASE WHEN $3 <> 'queued' THEN r.node END,
+           token = CASE WHEN $3 <> 'queued' THEN r.token END
+      FROM holder h WHERE r.id = $2::bigint AND r.state = 'running' AND r.token = h.token
+    RETURNING r.schedule_id, r.scheduled_at, r.state),
+  counts AS (
+    SELECT s.id, e.scheduled_at,
+           CASE e.state WHEN 'succeeded' THEN 0 WHEN 'failed' THEN s.failures + 1 WHEN 'timed_out' THEN s.failures + 1
+                        ELSE s.failures END AS failures,
+           e.state IN ('failed', 'timed_out') AS has_failed
+      FROM ended e JOIN schedules s ON s.id = e.schedule_id),
+  counted AS (
+    UPDATE schedules s
+       SET failures = c.failures,
+           paused = s.paused OR (c.has_failed AND c.failures >= s.pause_after),
+           note = CASE WHEN NOT s.paused AND c.has_failed AND c.failures >= s.pause_after
+                       THEN 'paused after ' || c.failures || ' failed runs in a row' ELSE s.note END,
+           next_at = CASE WHEN c.has_failed AND c.failures >= s.pause_after THEN NULL ELSE s.next_at END,
+           version = s.version + (NOT s.paused AND c.has_failed AND coalesce(c.failures >= s.pause_after, false))::integer,
+           change = CASE WHEN NOT s.paused AND c.has_failed AND c.failures >= s.pause_after
+                         THEN nextval('schedule_changes') ELSE s.change END
+      FROM counts c WHERE s.id = c.id AND c.failures <> s.failures
+    RETURNING s.id, s.name, s.paused, s.failures, s.alert_after, c.has_failed),
+  told AS (
+    INSERT INTO outbox (kind, subject, body, created_at)
+    SELECT 'alert', 'cron_failing ' || c.name,
+           jsonb_build_object('alert', 'cron_failing', 'schedule', c.name, 'failures', c.failures, 'error', $7::text),
+           $8::timestamptz
+      FROM counted c WHERE c.has_failed AND c.failures = c.alert_after)
+  SELECT coalesce(c.failures, 0) AS failures, coalesce(c.paused, false) AS paused
+    FROM ended e LEFT JOIN counted c ON c.id = e.schedule_id)sql"};
+
+std::chrono::sys_seconds seconds_in(std::int64_t since_epoch) {
+  return std::chrono::sys_seconds{std::chrono::seconds{since_epoch}};
+}
+
+schedule to_schedule(const row& r) {
+  schedule one;
+  one.id = r.get<schedule_id>("id");
+  one.name = r.get<std::string>("name");
+  one.handler = r.get<std::string>("handler");
+  one.expression = r.get<std::string>("expression");
+  one.timezone = r.get<std::string>("timezone");
+  one.is_paused = r.get<bool>("paused");
+  one.note = r.find<std::string>("note");
+  one.catch_up = parse_catch_up_rule(r.get<std::string_view>("catch_up")).value();
+  one.catch_up_window = std::chrono::seconds{r.get<std::int64_t>("catch_up_window")};
+  one.overlap = parse_overlap_rule(r.get<std::string_view>("overlap")).value();
+  one.timeout = std::chrono::seconds{r.get<std::int64_t>("timeout")};
+  one.jitter = std::chrono::seconds{r.get<std::int64_t>("jitter")};
+  one.retries = static_cast<int>(r.get<std::int64_t>("retries"));
+  one.alert_after = static_cast<int>(r.get<std::int64_t>("alert_after"));
+  if (const auto limit = r.find<std::int64_t>("pause_after"))
+    one.pause_after = static_cast<int>(*limit);
+  one.failures = static_cast<int>(r.get<std::int64_t>("failures"));
+  if (const auto next = r.find<std::int64_t>("next_at"))
+    one.next_at = seconds_in(*next);
+  one.version = r.get<std::int64_t>("version");
+  return one;
+}
+
+} // namespace
+
+asio::awaitable<result<bool>> postgres_cron_store::take_timer(timer_holder who) {
+  const auto taken = co_await db_.run(take_cron, who.node, who.token);
+  if (!taken)
+    co_return taken.error();
+  co_return !taken->empty();
+}
+
+asio::awaitable<result<cron_store::changes>> postgres_cron_store::changed_after(std::int64_t last) {
+  const auto found = co_await db_.run(list_changes, last);
+  if (!found)
+    co_return found.error();
+  changes all;
+  all.last = last;
+  all.schedules.reserve(found->size());
+  for (std::size_t i = 0; i < found->size(); ++i) {
+    all.schedules.push_back(to_schedule((*found)[i]));
+    all.last = (*found)[i].get<std::int64_t>("change");
+  }
+  co_return all;
+}
+
+asio::awaitable<result<std::vector<open_run>>> postgres_cron_store::open_runs(timer_holder who, instant now) {
+  const auto found = co_await db_.run(take_runs, who.token, now, most_interruptions, most_open_runs);
+  if (!found)
+    co_return found.error();
+  std::vector<open_run> all;
+  all.reserve(found->size());
+  for (std::size_t i = 0; i < found->size(); ++i) {
+    const auto r = (*found)[i];
+    open_run one;
+    one.run.id = r.get<run_id>("id");
+    one.run.schedule = r.get<schedule_id>("schedule_id");
+    one.run.scheduled_at = seconds_in(r.get<std::int64_t>("scheduled_at"));
+    one.run.state = parse_run_state(r.get<std::string_view>("state")).value();
+    one.run.is_manual = r.get<bool>("manual");
+    one.run.attempts = static_cast<int>(r.get<std::int64_t>("attempts"));
+    one.run.interruptions = static_cast<int>(r.get<std::int64_t>("interruptions"));
+    one.not_before = r.find<instant>("not_before");
+    one.is_cancel_requested = r.get<bool>("cancel_requested");
+    all.push_back(std::move(one));
+  }
+  co_return all;
+}
+
+asio::awaitable<result<std::optional<fired>>> postgres_cron_store::fire(timer_holder who,
+                                                                        std::vector<firing> wanted,
+                                                                        instant now,
+                                                                        std::optional<real_time> system_now) {
+  std::vector<std::int64_t> schedules;
+  std::vector<std::int64_t> versions;
+  std::vector<std::int64_t> next;
+  std::vector<std::int64_t> owners;
+  std::vector<std::int64_t> times;
+  std::vector<std::string> states;
+  std::vector<std::int64_t> starts;
+  for (const auto& one : wanted) {
+    schedules.push_back(one.schedule.value);
+    versions.push_back(one.version);
+    next.push_back(one.next_at ? one.next_at->time_since_epoch().count() : never);
+    for (const auto& due : one.runs) {
+      owners.push_back(one.schedule.value);
+      times.push_back(due.scheduled_at.time_since_epoch().count());
+      states.emplace_back(to_string(due.state));
+      starts.push_back(due.not_before ? due.not_before->time_since_epoch().count() : never);
+    }
+  }
+  const auto written = co_await db_.run(fire_schedules, who.token, now, system_now, never, schedules,
+                                        versions, next, owners, times, states, starts);
+  if (!written)
+    co_return written.error();
+  if (written->empty())
+    co_return std::optional<fired>{};
+  if (!written->front().get<bool>("agree"))
+    co_return error{errc::conflict, std::string{clocks_differ}};
+  fired all;
+  for (std::size_t i = 0; i < written->size(); ++i) {
+    const auto r = (*written)[i];
+    const auto moved = r.find<schedule_id>("schedule_id");
+    if (!moved)
+      continue;
+    all.moved.push_back(*moved);
+    if (const auto added = r.find<run_id>("id"))
+      all.runs.push_back({*added, *moved, seconds_in(r.get<std::int64_t>("scheduled_at"))});
+  }
+  co_return all;
+}
+
+asio::awaitable<result<bool>> postgres_cron_store::begin(timer_holder who, run_id run, instant now) {
+  const auto begun = co_await db_.run(begin_run, who.token, run, now);
+  if (!begun)
+    co_return begun.error();
+  co_return begun->front().get<std::int64_t>("moved") > 0;
+}
+
+asio::awaitable<result<std::optional<cron_store::ended>>>
+postgres_cron_store::end(timer_holder who, run_end how, instant now) {
+  std::optional<std::string_view> code;
+  std::optional<std::string_view> detail;
+  if (how.failure) {
+    code = to_string(how.failure->code);
+    detail = how.failure->detail;
+  }
+  const auto written = co_await db_.run(end_run, who.token, how.run, to_string(how.state), how.not_before,
+                                        how.figures, code, detail, now);
+  if (!written)
+    co_return written.error();
+  if (written->empty())
+    co_return std::optional<ended>{};
+  const auto r = written->front();
+  co_return std::optional{ended{static_cast<int>(r.get<std::int64_t>("failures")), r.get<bool>("paused")}};
+}
+
+} // namespace skyengine::db

@@ -1,0 +1,210 @@
+#include "db/cron_store.hpp"
+#include "db/node_store.hpp"
+#include "tests/support/loop.hpp"
+#include "tests/support/postgres.hpp"
+
+#include <boost/asio/io_context.hpp>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+namespace skyengine::db {
+namespace {
+
+using namespace std::chrono_literals;
+using std::chrono::sys_days;
+using std::chrono::sys_seconds;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+constexpr sys_seconds noon = sys_days{std::chrono::year{2026} / 3 / 1} + 12h;
+constexpr run_id first_run{1};
+
+class CronStore : public testing::Test {
+protected:
+  CronStore() {
+    connect();
+    who.token = acquire("node-1");
+    sql("DELETE FROM schedules");
+    sql("INSERT INTO schedules (name, handler, expression, catch_up, catch_up_window, overlap, timeout, "
+        "retries, "
+        "alert_after, pause_after) VALUES ('test', 'test', '0 * * * *', 'all', 86400, 'queue', 60, 2, 2, 3)");
+    id = changes().schedules.at(0).id;
+    EXPECT_TRUE(take(who));
+  }
+
+  void connect() {
+    const auto connected = test::run(loop, db.connect());
+    ASSERT_TRUE(connected) << connected.error().detail;
+  }
+  std::string sql(const std::string& text) const { return test::run_sql(database.url(), text); }
+  std::int64_t acquire(const std::string& name) {
+    return test::run(loop, nodes.acquire(name, 10s, instant{noon})).value();
+  }
+  bool take(timer_holder wanted) { return test::run(loop, store.take_timer(wanted)).value(); }
+  cron_store::changes changes(std::int64_t last = 0) {
+    return test::run(loop, store.changed_after(last)).value();
+  }
+  std::vector<open_run> open_runs() { return test::run(loop, store.open_runs(who, instant{noon})).value(); }
+  result<std::optional<fired>> fire(std::vector<firing> wanted,
+                                    std::optional<real_time> system_now = std::nullopt) {
+    return test::run(loop, store.fire(who, std::move(wanted), instant{noon}, system_now));
+  }
+  /// One time, which begins at once, and an hour later the next.
+  fired fire_at(sys_seconds at, run_state state = run_state::running) {
+    auto done = fire({{id, 1, at + 1h, {{at, state, std::nullopt}}}});
+    EXPECT_TRUE(done);
+    return done->value();
+  }
+  std::optional<cron_store::ended> end(run_end how) {
+    return test::run(loop, store.end(who, std::move(how), instant{noon + 1min})).value();
+  }
+
+  test::test_database database;
+  asio::io_context loop{1};
+  db::database db{loop.get_executor(), database.options()};
+  node_store nodes{db};
+  postgres_cron_store store{db};
+  timer_holder who{"node-1", 0};
+  schedule_id id;
+};
+
+TEST_F(CronStore, TheBuiltInSchedulesAreThere) {
+  const test::test_database fresh;
+  EXPECT_EQ(test::run_sql(fresh.url(),
+                          "SELECT string_agg(name || ' ' || expression || ' ' || paused, ',' ORDER BY name)"
+                          " FROM schedules"),
+            "daily-clean-up 45 3 * * * false,daily-dunning 15 0 * * * true,"
+            "hourly-sync-and-billing 0 * * * * true,monthly-invoices 0 0 1 * * true");
+}
+
+TEST_F(CronStore, AScheduleIsReadAsItStands) {
+  const auto one = changes().schedules.at(0);
+  EXPECT_EQ(one.name, "test");
+  EXPECT_EQ(one.catch_up, catch_up_rule::all);
+  EXPECT_EQ(one.catch_up_window, 24h);
+  EXPECT_EQ(one.overlap, overlap_rule::queue);
+  EXPECT_EQ(one.timeout, 60s);
+  EXPECT_EQ(one.retries, 2);
+  EXPECT_EQ(one.pause_after, 3);
+  EXPECT_FALSE(one.next_at);
+  EXPECT_THAT(changes(changes().last).schedules, IsEmpty());
+}
+
+TEST_F(CronStore, OneNodeFiresUntilItsLeaseIsOver) {
+  const timer_holder other{"node-2", acquire("node-2")};
+  EXPECT_FALSE(take(other));
+  EXPECT_TRUE(take(who));
+  sql("UPDATE nodes SET lease_until = clock_timestamp() - interval '1 s' WHERE name = 'node-1'");
+  EXPECT_TRUE(take(other));
+  EXPECT_FALSE(fire({{id, 1, noon, {}}})->has_value()) << "an outdated holder has written";
+  EXPECT_EQ(sql("SELECT count(next_at) FROM schedules"), "0");
+}
+
+TEST_F(CronStore, ATimeBecomesOneRunAndTheScheduleMovesOn) {
+  const auto done = fire_at(noon);
+  ASSERT_THAT(done.runs, SizeIs(1));
+  EXPECT_EQ(done.runs.front().scheduled_at, noon);
+  EXPECT_THAT(done.moved, SizeIs(1));
+  EXPECT_EQ(changes().schedules.at(0).next_at, noon + 1h);
+  EXPECT_EQ(sql("SELECT state || ' ' || attempts || ' ' || node FROM runs"), "running 1 node-1");
+  EXPECT_THAT(fire_at(noon).runs, IsEmpty());
+  EXPECT_EQ(sql("SELECT count(*) FROM runs"), "1");
+}
+
+TEST_F(CronStore, AChangedOrPausedScheduleIsNotFired) {
+  sql("UPDATE schedules SET version = 2");
+  EXPECT_THAT(fire_at(noon).moved, IsEmpty());
+  sql("UPDATE schedules SET version = 1, paused = true");
+  EXPECT_THAT(fire_at(noon).moved, IsEmpty());
+  EXPECT_EQ(sql("SELECT count(*) FROM runs"), "0");
+}
+
+TEST_F(CronStore, ClocksThatDifferFireNothing) {
+  const auto now = std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now());
+  const std::vector<firing> wanted{{id, 1, noon, {}}};
+  EXPECT_TRUE(fire(wanted, now));
+  const auto refused = fire(wanted, now - 61s);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().detail, cron_store::clocks_differ);
+}
+
+TEST_F(CronStore, ARunEndsOnce) {
+  fire_at(noon);
+  const run_end how{first_run, run_state::succeeded, std::nullopt, R"({"servers":3})", std::nullopt};
+  EXPECT_TRUE(end(how));
+  EXPECT_EQ(sql("SELECT state || ' ' || (figures->>'servers') FROM runs"), "succeeded 3");
+  EXPECT_FALSE(end(how));
+}
+
+TEST_F(CronStore, AnotherAttemptWaitsForItsTime) {
+  fire_at(noon);
+  const auto later = real_time{noon} + 30s;
+  EXPECT_TRUE(end({first_run, run_state::queued, later, "{}", error{errc::internal, "broken"}}));
+  const auto open = open_runs();
+  ASSERT_THAT(open, SizeIs(1));
+  EXPECT_EQ(open.front().run.state, run_state::queued);
+  EXPECT_EQ(open.front().not_before, later);
+  EXPECT_EQ(open.front().run.attempts, 1);
+  EXPECT_TRUE(test::run(loop, store.begin(who, first_run, instant{noon})).value());
+  // The first answer may have been lost.
+  EXPECT_TRUE(test::run(loop, store.begin(who, first_run, instant{noon})).value());
+  EXPECT_EQ(sql("SELECT attempts FROM runs"), "2");
+}
+
+TEST_F(CronStore, FailuresInARowAreToldAndPause) {
+  for (int i = 0; i < 3; ++i) {
+    sql("DELETE FROM runs");
+    fire_at(noon + i * 1h);
+    const run_id last{std::stoll(sql("SELECT id FROM runs"))};
+    const auto counted = end({last, run_state::failed, std::nullopt, "{}", error{errc::internal, "broken"}});
+    ASSERT_TRUE(counted);
+    EXPECT_EQ(counted->failures, i + 1);
+    EXPECT_EQ(counted->is_paused, i == 2);
+  }
+  EXPECT_EQ(sql("SELECT subject || ' ' || (body->>'failures') FROM outbox"), "cron_failing test 2");
+  EXPECT_EQ(sql("SELECT paused::text || ' ' || coalesce(next_at::text, '-') || ' ' || note FROM schedules"),
+            "true - paused after 3 failed runs in a row");
+  EXPECT_THAT(changes(changes().last - 1).schedules, SizeIs(1));
+}
+
+TEST_F(CronStore, ASuccessEndsTheRowOfFailures) {
+  sql("UPDATE schedules SET failures = 2");
+  fire_at(noon);
+  EXPECT_EQ(end({first_run, run_state::succeeded, std::nullopt, "{}", std::nullopt})->failures, 0);
+  EXPECT_EQ(sql("SELECT failures FROM schedules"), "0");
+}
+
+TEST_F(CronStore, WhatANodeThatIsGoneWasRunningIsBegunAnew) {
+  fire_at(noon);
+  fire_at(noon + 1h, run_state::queued);
+  who.token = acquire("node-1");
+  ASSERT_TRUE(take(who));
+  const auto open = open_runs();
+  ASSERT_THAT(open, SizeIs(2));
+  EXPECT_EQ(open.front().run.state, run_state::queued);
+  EXPECT_EQ(open.front().run.interruptions, 1);
+  EXPECT_EQ(sql("SELECT count(*) FROM runs WHERE state = 'running'"), "0");
+}
+
+TEST_F(CronStore, WhatEndsEachNodeFails) {
+  fire_at(noon);
+  sql("UPDATE runs SET interruptions = 5");
+  who.token = acquire("node-1");
+  ASSERT_TRUE(take(who));
+  EXPECT_THAT(open_runs(), IsEmpty());
+  EXPECT_EQ(sql("SELECT state || ' ' || error_detail FROM runs"),
+            "failed the node ended each time while it ran");
+}
+
+TEST_F(CronStore, ACancelledRunIsNotBegun) {
+  fire_at(noon, run_state::queued);
+  sql("UPDATE runs SET cancel_requested = true");
+  EXPECT_FALSE(test::run(loop, store.begin(who, first_run, instant{noon})).value());
+}
+
+} // namespace
+} // namespace skyengine::db
