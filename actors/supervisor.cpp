@@ -39,6 +39,14 @@ using implementation = supervisor_actor::extend<caf::reacts_to<restart_due>, caf
 struct supervisor_state {
   static constexpr const char* name = "supervisor";
   explicit supervisor_state(implementation::pointer actor) : self(actor) {}
+  supervisor_state(const supervisor_state&) = delete;
+  supervisor_state& operator=(const supervisor_state&) = delete;
+  ~supervisor_state() {
+    // An end that came before the order to stop them, or before it had begun: nobody else knows them all.
+    for (const auto& one : children)
+      if (one.handle)
+        caf::anon_send_exit(one.handle, caf::exit_reason::user_shutdown);
+  }
 
   struct child {
     child_spec spec;

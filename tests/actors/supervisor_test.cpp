@@ -121,5 +121,15 @@ TEST_F(Supervisor, CountsRestarts) {
   EXPECT_EQ((*counts->value)->children[1].restarts, 1u);
 }
 
+// As an engine does that is interrupted while it starts.
+TEST_F(Supervisor, ThatIsEndedBeforeItHasBegunLeavesNoChild) {
+  const auto before = ended.size();
+  auto late = spawn();
+  caf::anon_send_exit(late, caf::exit_reason::user_shutdown);
+  late = nullptr;
+  settle();
+  EXPECT_EQ(ended.size(), before + 2);
+}
+
 } // namespace
 } // namespace skyengine::actors
