@@ -465,8 +465,9 @@ TEST_F(Saga, WhatACutOffNodeHadSentLeavesNoExtra) {
   panel.add_fault(post, fault_kind::late_effect, 1, 85s);
   const auto created = order();
   ASSERT_TRUE(advance_until([&] { return panel.count(post) == 1; }));
-  sql("INSERT INTO nodes (name, token, lease_until, started_at) "
-      "SELECT 'node-2', nextval('fencing_tokens'), clock_timestamp() - interval '1 s', started_at FROM nodes");
+  sql(
+    "INSERT INTO nodes (name, token, lease_until, started_at) "
+    "SELECT 'node-2', nextval('fencing_tokens'), clock_timestamp() - interval '1 s', started_at FROM nodes");
   sql("UPDATE actions SET token = (SELECT token FROM nodes WHERE name = 'node-2')");
   caf::anon_send_exit(provisioner, caf::exit_reason::kill);
   settle();

@@ -1,0 +1,147 @@
+#include "actors/cleaner.hpp"
+
+#include "actors/runtime/coroutines.hpp"
+#include "actors/runtime/prepare.hpp"
+
+#include <caf/typed_event_based_actor.hpp>
+
+#include <map>
+#include <memory>
+#include <set>
+#include <utility>
+
+namespace skyengine::actors {
+
+namespace {
+
+struct cleaned {
+  run_id run;
+  result<cron_outcome> outcome;
+};
+
+} // namespace
+
+} // namespace skyengine::actors
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skyengine::actors::cleaned)
+
+namespace skyengine::actors {
+
+namespace {
+
+namespace asio = boost::asio;
+using implementation = cron_handler_actor::extend<caf::reacts_to<cleaned>>;
+
+/// Whether a cleaning is still wanted.
+using wanted_flag = std::shared_ptr<bool>;
+
+/// Deletes batch by batch until one is not full.
+template <class Delete>
+asio::awaitable<result<std::int64_t>> empty(Delete batch, std::int64_t rows_at_once, wanted_flag is_wanted) {
+  std::int64_t all = 0;
+  for (;;) {
+    const auto deleted = co_await batch();
+    if (!deleted)
+      co_return deleted.error();
+    all += *deleted;
+    if (*deleted < rows_at_once || !*is_wanted)
+      co_return all;
+  }
+}
+
+asio::awaitable<result<cron_outcome>>
+clean_up(db::clean_up_store& store, cleaner_options options, instant now, wanted_flag is_wanted) {
+  const auto most = options.rows_at_once;
+  auto delete_keys = [&store, until = now - options.keep_keys, most] {
+    return store.delete_keys(until, most);
+  };
+  auto delete_runs = [&store, until = now - options.keep_runs, most] {
+    return store.delete_runs(until, most);
+  };
+  const auto keys = co_await empty(delete_keys, most, is_wanted);
+  if (!keys)
+    co_return keys.error();
+  const auto runs = co_await empty(delete_runs, most, is_wanted);
+  if (!runs)
+    co_return runs.error();
+  co_return cron_outcome{R"({"keys":)" + std::to_string(*keys) + R"(,"runs":)" + std::to_string(*runs) + "}"};
+}
+
+struct cleaner_state {
+  static constexpr const char* name = "cleaner";
+  explicit cleaner_state(implementation::pointer actor) : self(actor) {}
+  cleaner_state(const cleaner_state&) = delete;
+  cleaner_state& operator=(const cleaner_state&) = delete;
+  ~cleaner_state() {
+    for (auto& [run, one] : under_way)
+      *one.is_wanted = false;
+  }
+
+  struct cleaning {
+    runtime::open_promise promise;
+    wanted_flag is_wanted;
+  };
+
+  implementation::behavior_type make_behavior() {
+    return {
+      [this](const cron_tick& tick) { return on_cron_tick(tick); },
+      [this](const cron_cancel& cancelled) {
+        if (const auto found = under_way.find(cancelled.run); found != under_way.end())
+          *found->second.is_wanted = false;
+      },
+      [this](const cleaned& done) {
+        auto one = std::move(under_way.extract(done.run).mapped());
+        if (done.outcome)
+          one.promise.deliver(*done.outcome);
+        else
+          one.promise.fail(done.outcome.error());
+      },
+    };
+  }
+
+  caf::result<cron_outcome> on_cron_tick(const cron_tick& tick) {
+    if (under_way.contains(tick.run))
+      return runtime::to_caf({errc::conflict, "this clean-up is under way already"});
+    auto promise = self->make_response_promise<cron_outcome>();
+    const auto is_wanted = std::make_shared<bool>(true);
+    under_way.emplace(tick.run, cleaning{runtime::open_promise{promise}, is_wanted});
+    const implementation handle{self};
+    asio::co_spawn(loop, clean_up(*store, options, instant{tick.scheduled_at}, is_wanted),
+                   [handle, run = tick.run](std::exception_ptr bug, result<cron_outcome> outcome) {
+                     if (bug) {
+                       log::error("a clean-up failed unexpectedly", {{"error", runtime::describe(bug)}});
+                       outcome = error{errc::internal, "unexpected failure"};
+                     }
+                     caf::anon_send(handle, cleaned{run, std::move(outcome)});
+                   });
+    return promise;
+  }
+
+  implementation::pointer self;
+  asio::any_io_executor loop;
+  db::clean_up_store* store = nullptr;
+  cleaner_options options;
+  std::map<run_id, cleaning> under_way;
+};
+
+implementation::behavior_type cleaner(implementation::stateful_pointer<cleaner_state> self,
+                                      asio::any_io_executor loop,
+                                      db::clean_up_store* store,
+                                      cleaner_options options) {
+  runtime::prepare(self);
+  self->state.loop = std::move(loop);
+  self->state.store = store;
+  self->state.options = options;
+  return self->state.make_behavior();
+}
+
+} // namespace
+
+cron_handler_actor spawn_cleaner(caf::actor_system& system,
+                                 asio::any_io_executor loop,
+                                 db::clean_up_store& store,
+                                 cleaner_options options) {
+  return system.spawn(cleaner, std::move(loop), &store, options);
+}
+
+} // namespace skyengine::actors

@@ -1,0 +1,30 @@
+#pragma once
+
+#include "actors/cron_messages.hpp"
+#include "db/clean_up_store.hpp"
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <caf/actor_system.hpp>
+
+#include <chrono>
+
+namespace skyengine::actors {
+
+struct cleaner_options {
+  /// `idempotency.keep`
+  std::chrono::milliseconds keep_keys{std::chrono::hours{24}};
+  /// `cron.keep_runs`
+  std::chrono::milliseconds keep_runs{std::chrono::hours{2'160}};
+  /// Rows that one statement deletes.
+  std::int64_t rows_at_once = 1'000;
+};
+
+/// Takes the ticks of `daily-clean-up`: what has had its time by the tick's is deleted. Figures: `keys` and
+/// `runs`. `store` must outlive it.
+cron_handler_actor spawn_cleaner(caf::actor_system& system,
+                                 boost::asio::any_io_executor loop,
+                                 db::clean_up_store& store,
+                                 cleaner_options options);
+
+} // namespace skyengine::actors

@@ -1,0 +1,190 @@
+#pragma once
+
+#include "db/cron_store.hpp"
+
+#include <algorithm>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace skyengine::test {
+
+namespace asio = boost::asio;
+
+/// Schedules and runs in memory, by the same rules as in PostgreSQL: for tests of much time that has to pass
+/// quickly.
+class memory_cron_store final : public db::cron_store {
+public:
+  schedule& add(schedule one) {
+    one.id = {static_cast<std::int64_t>(schedules.size()) + 1};
+    changes_.push_back(one.id);
+    return schedules.emplace(one.id, std::move(one)).first->second;
+  }
+  /// What the API does with a change.
+  void change(schedule_id id, schedule one) {
+    one.id = id;
+    one.version = schedules.at(id).version + 1;
+    one.next_at.reset();
+    schedules.at(id) = std::move(one);
+    changes_.push_back(id);
+  }
+  /// The same with a run by hand.
+  run_id run_by_hand(schedule_id id, std::chrono::sys_seconds at) {
+    auto& one = row_of(id, at);
+    one.state = run_state::queued;
+    one.is_manual = true;
+    one.ended_at.reset();
+    return one.id;
+  }
+
+  asio::awaitable<result<bool>> take_timer(db::timer_holder who) override {
+    if (is_away)
+      co_return away();
+    holder = who.token;
+    co_return true;
+  }
+
+  asio::awaitable<result<changes>> changed_after(std::int64_t last) override {
+    if (is_away)
+      co_return away();
+    changes all;
+    all.last = static_cast<std::int64_t>(changes_.size());
+    std::vector<schedule_id> seen{changes_.begin() + last, changes_.end()};
+    std::sort(seen.begin(), seen.end());
+    seen.erase(std::unique(seen.begin(), seen.end()), seen.end());
+    for (const auto id : seen)
+      all.schedules.push_back(schedules.at(id));
+    co_return all;
+  }
+
+  asio::awaitable<result<std::vector<db::open_run>>> open_runs(db::timer_holder who, instant now) override {
+    if (is_away)
+      co_return away();
+    std::vector<db::open_run> all;
+    for (auto& [key, one] : runs) {
+      if (one.state == run_state::running && tokens[one.id] != who.token) {
+        one.state = ++one.interruptions > most_interruptions ? run_state::failed : run_state::queued;
+        if (one.state == run_state::failed)
+          one.ended_at = now;
+      }
+      if (!is_over(one.state))
+        all.push_back({one, not_before[one.id], cancelled[one.id]});
+    }
+    std::sort(all.begin(), all.end(),
+              [](const auto& a, const auto& b) { return a.run.scheduled_at < b.run.scheduled_at; });
+    co_return all;
+  }
+
+  asio::awaitable<result<std::optional<db::fired>>> fire(db::timer_holder who,
+                                                         std::vector<db::firing> wanted,
+                                                         instant now,
+                                                         std::optional<db::real_time> system_now) override {
+    if (is_away)
+      co_return away();
+    if (who.token != holder)
+      co_return std::optional<db::fired>{};
+    if (system_now && std::chrono::abs(*system_now - database_now(now)) > std::chrono::minutes{1})
+      co_return error{errc::conflict, std::string{clocks_differ}};
+    db::fired done;
+    for (const auto& one : wanted) {
+      auto& row = schedules.at(one.schedule);
+      if (row.version != one.version || row.is_paused)
+        continue;
+      row.next_at = one.next_at;
+      done.moved.push_back(row.id);
+      for (const auto& due : one.runs) {
+        if (runs.contains({row.id, due.scheduled_at}))
+          continue;
+        auto& run = row_of(row.id, due.scheduled_at);
+        run.state = due.state;
+        not_before[run.id] = due.not_before;
+        if (due.state == run_state::running)
+          mark_begun(run, who, now);
+        if (due.state == run_state::skipped)
+          run.ended_at = now;
+        done.runs.push_back({run.id, row.id, due.scheduled_at});
+      }
+    }
+    if (loses_next_answer && std::exchange(loses_next_answer, false))
+      co_return away();
+    co_return std::optional{std::move(done)};
+  }
+
+  asio::awaitable<result<bool>> begin(db::timer_holder who, run_id id, instant now) override {
+    if (is_away)
+      co_return away();
+    auto& run = find(id);
+    if (who.token != holder || cancelled[id] || run.state != run_state::queued)
+      co_return false;
+    mark_begun(run, who, now);
+    co_return true;
+  }
+
+  asio::awaitable<result<std::optional<ended>>>
+  end(db::timer_holder who, db::run_end how, instant now) override {
+    if (is_away)
+      co_return away();
+    auto& run = find(how.run);
+    if (who.token != holder || run.state != run_state::running)
+      co_return std::optional<ended>{};
+    run.state = how.state;
+    run.figures = how.figures;
+    run.failure = how.failure;
+    not_before[run.id] = how.not_before;
+    if (is_over(how.state))
+      run.ended_at = now;
+    auto& owner = schedules.at(run.schedule);
+    const auto has_failed = how.state == run_state::failed || how.state == run_state::timed_out;
+    owner.failures = has_failed ? owner.failures + 1 : how.state == run_state::succeeded ? 0 : owner.failures;
+    const auto pauses =
+      has_failed && !owner.is_paused && owner.pause_after && owner.failures >= *owner.pause_after;
+    if (pauses) {
+      owner.is_paused = true;
+      owner.next_at.reset();
+      ++owner.version;
+      changes_.push_back(owner.id);
+    }
+    co_return std::optional{ended{owner.failures, pauses}};
+  }
+
+  /// The database's clock, where it is not the node's.
+  std::chrono::microseconds database_ahead{0};
+  bool is_away = false;
+  /// The next firing is written, and its answer does not come.
+  bool loses_next_answer = false;
+  std::int64_t holder = 0;
+  std::map<schedule_id, schedule> schedules;
+  std::map<std::pair<schedule_id, std::chrono::sys_seconds>, schedule_run> runs;
+  std::map<run_id, bool> cancelled;
+  std::map<run_id, std::optional<db::real_time>> not_before;
+  std::map<run_id, std::int64_t> tokens;
+
+private:
+  static error away() { return {errc::database_unavailable, "no database"}; }
+  db::real_time database_now(instant now) const { return now + database_ahead; }
+
+  schedule_run& row_of(schedule_id id, std::chrono::sys_seconds at) {
+    auto& one = runs[{id, at}];
+    if (one.id.value == 0) {
+      one.id = {static_cast<std::int64_t>(runs.size())};
+      one.schedule = id;
+      one.scheduled_at = at;
+      by_id_[one.id] = &one;
+    }
+    return one;
+  }
+  schedule_run& find(run_id id) { return *by_id_.at(id); }
+  void mark_begun(schedule_run& run, const db::timer_holder& who, instant now) {
+    run.state = run_state::running;
+    ++run.attempts;
+    run.node = who.node;
+    run.started_at = now;
+    tokens[run.id] = who.token;
+  }
+
+  std::vector<schedule_id> changes_;
+  std::map<run_id, schedule_run*> by_id_;
+};
+
+} // namespace skyengine::test
