@@ -250,6 +250,8 @@ void say(const char* kind, const std::string& id, db::upsert done) {
 }
 
 asio::awaitable<result<>> apply(db::catalogue_store& store, catalogue all, instant now) {
+  if (all.plans.empty() && all.regions.empty())
+    std::puts("nothing to apply: there are no [plans.<id>] and no [regions.<id>]");
   for (const auto& one : all.plans) {
     const auto done = co_await store.put_plan(one, "command line", now);
     if (!done)

@@ -4,6 +4,7 @@
 #include "actors/virtfusion_gateway.hpp"
 #include "commands/build_info.hpp"
 #include "domain/log.hpp"
+#include "domain/time_zone_file.hpp"
 #include "net/virtfusion/calls.hpp"
 
 #include <boost/asio/co_spawn.hpp>
@@ -122,6 +123,8 @@ result<> engine::compose(const config::settings& settings) {
   servers_ = std::make_unique<db::server_store>(database);
   sagas_ = std::make_unique<db::saga_store>(database);
   nodes_ = std::make_unique<db::node_store>(database);
+  schedules_ = std::make_unique<db::postgres_cron_store>(database);
+  clean_up_ = std::make_unique<db::clean_up_store>(database);
   vf::http_transport_options transport;
   transport.base = *base;
   transport.token = secret{settings.virtfusion.api_token};
@@ -187,6 +190,24 @@ result<> engine::compose(const config::settings& settings) {
                         caf::anon_send(provisioner_, actors::lease_acquired{});
                         return caf::actor_cast<caf::strong_actor_ptr>(provisioner_);
                       }});
+  actors::cleaner_options cleaning;
+  cleaning.keep_keys = settings.idempotency.keep;
+  cleaning.keep_runs = settings.cron.keep_runs;
+  children.push_back({"cleaner", [this, cleaning] {
+                        cleaner_ = actors::spawn_cleaner(session_->runtime().system(), loop().get_executor(),
+                                                         *clean_up_, cleaning);
+                        return caf::actor_cast<caf::strong_actor_ptr>(cleaner_);
+                      }});
+  actors::cron_timer_options firing;
+  firing.clock_rate = session_->business().rate();
+  firing.seed = seed;
+  children.push_back({"cron_timer", [this, firing] {
+                        timer_ = actors::spawn_cron_timer(session_->runtime().system(), loop().get_executor(),
+                                                          cron_services(), firing);
+                        edge_->set_cron_timer(timer_);
+                        caf::anon_send(timer_, actors::timer_lease_acquired{});
+                        return caf::actor_cast<caf::strong_actor_ptr>(timer_);
+                      }});
   actors::supervisor_options restarts;
   restarts.max_restarts = settings.supervisor.max_restarts;
   restarts.window = settings.supervisor.window;
@@ -194,11 +215,13 @@ result<> engine::compose(const config::settings& settings) {
                                          [this](std::string why) { fail(std::move(why)); });
   edge_->set_supervisor(supervisor_);
 
-  asio::co_spawn(
-    loop(),
-    lease_->keep([this]() -> asio::awaitable<void> { co_await on_lease_lost(); },
-                 [this](std::int64_t) { caf::anon_send(provisioner_, actors::lease_acquired{}); }),
-    needed("the lease"));
+  asio::co_spawn(loop(),
+                 lease_->keep([this]() -> asio::awaitable<void> { co_await on_lease_lost(); },
+                              [this](std::int64_t) {
+                                caf::anon_send(provisioner_, actors::lease_acquired{});
+                                caf::anon_send(timer_, actors::timer_lease_acquired{});
+                              }),
+                 needed("the lease"));
   asio::co_spawn(loop(), become_ready(), needed("the start"));
   asio::co_spawn(loop(), watch_database(), needed("the watch over the database"));
   return {};
@@ -263,7 +286,31 @@ asio::awaitable<void> engine::watch_database() {
   }
 }
 
+asio::awaitable<result<std::shared_ptr<const time_zone>>> engine::load_zone(std::string name) {
+  // It is read from the disk.
+  auto read = [name = std::move(name)]() -> asio::awaitable<result<std::shared_ptr<const time_zone>>> {
+    auto zone = load_time_zone(name);
+    if (!zone)
+      co_return zone.error();
+    co_return std::make_shared<const time_zone>(std::move(*zone));
+  };
+  co_return co_await asio::co_spawn(helper_, read, asio::use_awaitable);
+}
+
+actors::cron_services engine::cron_services() {
+  return {*schedules_,
+          [this] {
+            return db::timer_holder{lease_->name(), lease_->token()};
+          },
+          session_->business(),
+          timers(),
+          session_->runtime().asker(),
+          [this](std::string name) { return load_zone(std::move(name)); },
+          {{"daily-clean-up", [this] { return cleaner_; }}}};
+}
+
 asio::awaitable<void> engine::on_lease_lost() {
+  static_cast<void>(co_await session_->runtime().asker().ask<void>(timer_, 5s, actors::stop_firing{}));
   const auto drained = co_await session_->runtime().asker().ask<void>(provisioner_, 1h, actors::lease_lost{});
   if (!drained)
     log::warn("the sagas were not seen to end", {{"error", drained.error().detail}});
@@ -279,6 +326,7 @@ asio::awaitable<void> engine::wind_down() {
   co_await server_->stop(settings_.shutdown_grace);
   auto& asker = session_->runtime().asker();
   const auto left = std::max<actors::runtime::steady_duration>(until - timers().now(), 500ms);
+  static_cast<void>(co_await asker.ask<void>(timer_, left, actors::stop_firing{}));
   if (const auto drained = co_await asker.ask<void>(provisioner_, left, actors::drain_sagas{}); !drained)
     log::info("some sagas go on at the next start", {});
   static_cast<void>(co_await asker.ask<void>(supervisor_, 10s, actors::stop_children{}));
@@ -323,10 +371,17 @@ engine::~engine() {
   helper_.join();
   if (supervisor_) {
     caf::anon_send_exit(supervisor_, caf::exit_reason::user_shutdown);
+    // It may not have begun: it does so now, while all that its children need is there.
+    loop().restart();
+    loop().poll();
+    caf::anon_send_exit(timer_, caf::exit_reason::user_shutdown);
+    caf::anon_send_exit(cleaner_, caf::exit_reason::user_shutdown);
     caf::anon_send_exit(provisioner_, caf::exit_reason::user_shutdown);
     caf::anon_send_exit(gateway_, caf::exit_reason::user_shutdown);
   }
   supervisor_ = nullptr;
+  timer_ = nullptr;
+  cleaner_ = nullptr;
   provisioner_ = nullptr;
   gateway_ = nullptr;
   if (edge_)

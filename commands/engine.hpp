@@ -1,11 +1,16 @@
 #pragma once
 
+#include "actors/cleaner.hpp"
+#include "actors/cron_timer.hpp"
 #include "actors/node_lease.hpp"
 #include "actors/server_provisioner.hpp"
 #include "actors/supervisor.hpp"
 #include "actors/virtfusion_caller.hpp"
 #include "commands/database_session.hpp"
 #include "config/settings.hpp"
+#include "db/clean_up_store.hpp"
+#include "db/cron_store.hpp"
+#include "db/listener.hpp"
 #include "db/node_store.hpp"
 #include "db/panel_store.hpp"
 #include "db/saga_store.hpp"
@@ -61,6 +66,8 @@ private:
   boost::asio::awaitable<void> wind_down();
   boost::asio::awaitable<void> watch_database();
   boost::asio::awaitable<void> on_lease_lost();
+  actors::cron_services cron_services();
+  boost::asio::awaitable<result<std::shared_ptr<const time_zone>>> load_zone(std::string name);
   void fail(std::string why);
   /// What the end of a coroutine is told to without which this node is none: an exception ends the node.
   std::function<void(std::exception_ptr)> needed(std::string what);
@@ -71,6 +78,8 @@ private:
   std::unique_ptr<db::server_store> servers_;
   std::unique_ptr<db::saga_store> sagas_;
   std::unique_ptr<db::node_store> nodes_;
+  std::unique_ptr<db::cron_store> schedules_;
+  std::unique_ptr<db::clean_up_store> clean_up_;
   std::unique_ptr<db::session_lock> name_lock_;
   std::unique_ptr<actors::node_lease> lease_;
   std::unique_ptr<net::virtfusion::http_transport> transport_;
@@ -81,6 +90,8 @@ private:
   std::unique_ptr<net::http::server> server_;
   actors::virtfusion_gateway_actor gateway_;
   actors::server_provisioner_actor provisioner_;
+  actors::cron_handler_actor cleaner_;
+  actors::cron_timer_actor timer_;
   actors::supervisor_actor supervisor_;
   boost::asio::ip::tcp::endpoint endpoint_;
   /// For what must block.

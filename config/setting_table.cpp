@@ -164,6 +164,10 @@ constexpr auto rows = std::to_array<setting>({
   {"idempotency.keep", "", duration(1min, 8'784h), "24h", open, "How long an Idempotency-Key is kept.",
    assign<&settings::idempotency, &idempotency_settings::keep>},
 
+  {"cron.keep_runs", "", duration(24h, 87'840h), "2160h", open,
+   "How long a schedule's runs are kept after their end.",
+   assign<&settings::cron, &cron_settings::keep_runs>},
+
   {"log.format", "SKYENGINE_LOG", choice("json|pretty"), "json", open,
    "One JSON object a line, or lines for people.", assign<&settings::log, &log_settings::format>},
   {"log.level", "", choice("debug|info|warn|error"), "info", open, "The least that is logged.",

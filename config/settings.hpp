@@ -75,6 +75,10 @@ struct idempotency_settings {
   std::chrono::milliseconds keep{};
 };
 
+struct cron_settings {
+  std::chrono::milliseconds keep_runs{};
+};
+
 struct log_settings {
   log_format format = log_format::json;
   log::level level = log::level::info;
@@ -107,6 +111,7 @@ struct settings {
   http_settings http;
   provisioning_settings provisioning;
   idempotency_settings idempotency;
+  cron_settings cron;
   log_settings log;
   node_settings node;
   clock_settings clock;

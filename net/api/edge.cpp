@@ -202,6 +202,10 @@ void edge::set_gateway(actors::virtfusion_gateway_actor gateway) {
   state_->gateway = std::move(gateway);
 }
 
+void edge::set_cron_timer(actors::cron_timer_actor timer) {
+  state_->cron_timer = std::move(timer);
+}
+
 void edge::set_supervisor(actors::supervisor_actor supervisor) {
   state_->supervisor = std::move(supervisor);
 }

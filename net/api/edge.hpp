@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/cron_messages.hpp"
 #include "actors/protocol.hpp"
 #include "actors/provisioning_messages.hpp"
 #include "actors/runtime/actor_figures.hpp"
@@ -71,6 +72,8 @@ public:
   /// is answered errc::overloaded.
   void set_provisioner(actors::server_provisioner_actor provisioner);
   void set_gateway(actors::virtfusion_gateway_actor gateway);
+  /// Who fires the schedules.
+  void set_cron_timer(actors::cron_timer_actor timer);
   /// Who counts the actors' restarts.
   void set_supervisor(actors::supervisor_actor supervisor);
   /// From now on `/readyz` answers 200.

@@ -70,6 +70,7 @@ struct edge_state {
 
   actors::server_provisioner_actor provisioner;
   actors::virtfusion_gateway_actor gateway;
+  actors::cron_timer_actor cron_timer;
   actors::supervisor_actor supervisor;
   bool is_ready = false;
 

@@ -106,6 +106,19 @@ void add_provisioner(collection& all, const actors::provisioner_figures& figures
                 figures.seconds);
 }
 
+void add_cron(collection& all, const actors::cron_figures& figures) {
+  all.gauge("cron_schedules", "Schedules that this node fires.",
+            as_double(figures.is_firing ? figures.schedules : 0));
+  for (const auto& [of, count] : figures.runs)
+    all.counter("cron_runs_total", "Runs of schedules, by what came of them.", as_double(count),
+                {{"schedule", of.first}, {"outcome", std::string{to_string(of.second)}}});
+  all.histogram("cron_lateness_seconds", "From when a run was due until its handler was told.",
+                figures.lateness);
+  for (const auto& [name, at] : figures.last_success)
+    all.gauge("cron_last_success_timestamp_seconds", "When a run of the schedule last succeeded.",
+              static_cast<double>(at.time_since_epoch().count()), {{"schedule", name}});
+}
+
 /// By name: what each actor dropped, as far as it has deadlines at all.
 using drops = std::map<std::string_view, std::uint64_t>;
 
@@ -208,6 +221,13 @@ answer get_metrics(edge_state& edge, const call&) {
       add_provisioner(all, *figures);
       dropped.emplace("server_provisioner", figures->deadline_dropped);
     }
+  }
+  if (edge.cron_timer) {
+    const actors::cron_figures_query query;
+    const auto figures =
+      co_await edge.services.asker.ask<actors::cron_figures>(edge.cron_timer, figures_patience, query);
+    if (figures)
+      add_cron(all, *figures);
   }
   actors::restart_counts restarts;
   if (edge.supervisor) {
