@@ -58,7 +58,8 @@ std::string join(const std::vector<std::string>& parts) {
 
 std::string one_line(std::string_view text) {
   std::string line{text};
-  std::replace(line.begin(), line.end(), '\n', ' ');
+  std::replace_if(
+    line.begin(), line.end(), [](char c) { return c == '\n' || c == '\t'; }, ' ');
   while (!line.empty() && line.back() == ' ')
     line.pop_back();
   return line;

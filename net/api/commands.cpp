@@ -31,7 +31,7 @@ bool is_alphanumeric(char c) noexcept {
 
 result<> check_email(std::string_view text) {
   if (const auto plain = check_text(text); !plain)
-    return plain;
+    return plain.error();
   const auto at = text.find('@');
   const auto is_plausible = text.size() <= email_max && at != std::string_view::npos && at > 0 &&
                             at + 1 < text.size() && text.find('@', at + 1) == std::string_view::npos &&
