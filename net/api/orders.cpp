@@ -114,6 +114,20 @@ check_room(edge_state& edge, actors::call_options how, package_id package, hyper
   co_return verdict{{{errc::capacity_exhausted, "no hypervisor of the region has room for this plan"}}};
 }
 
+/// A build would be refused for a template that VirtFusion does not offer for the package.
+asio::awaitable<result<verdict>>
+check_template(edge_state& edge, actors::call_options how, package_id package, os_template_id wanted) {
+  const auto offered = co_await edge.services.virtfusion.call(how, vf::list_templates(package));
+  if (!offered)
+    co_return refusal(offered.error());
+  for (const auto& group : *offered)
+    for (const auto& each : group.templates)
+      if (each.id == wanted)
+        co_return verdict{};
+  co_return verdict{
+    {{errc::virtfusion_rejected, "osTemplateId: VirtFusion does not offer this template for the plan"}}};
+}
+
 asio::awaitable<result<verdict>>
 ask_virtfusion(edge_state& edge, actors::call_options how, checked_order order) {
   auto user = order.virtfusion_user;
@@ -173,9 +187,17 @@ read_order(edge_state& edge, const call& c, const json::object& body, strictness
 asio::awaitable<result<http::response>> dry_run(edge_state& edge, const call& c, checked_order order) {
   const actors::call_options how{call_class::interactive, edge.services.timers.now() + edge.options.patience,
                                  order.order.user, c.request.request_id};
-  const auto said = co_await ask_virtfusion(edge, how, std::move(order));
+  const auto package = order.plan.package;
+  const auto os_template = order.order.os_template;
+  auto said = co_await ask_virtfusion(edge, how, std::move(order));
   if (!said)
     co_return said.error();
+  if (os_template) {
+    const auto fits = co_await check_template(edge, how, package, *os_template);
+    if (!fits)
+      co_return fits.error();
+    said->problems.insert(said->problems.end(), fits->problems.begin(), fits->problems.end());
+  }
   json_writer out;
   out.begin_object();
   out.member("valid", said->problems.empty());

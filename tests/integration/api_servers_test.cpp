@@ -134,6 +134,12 @@ TEST_F(ApiServers, ADryRunStoresNothing) {
   EXPECT_FALSE(refused.at("/valid").as_bool());
   EXPECT_EQ(refused.at("/problems/0/code").as_string(), "virtfusion_rejected");
   EXPECT_EQ(servers_made(), 1);
+  const auto unbuildable =
+    engine.call("POST", "/v1/servers",
+                R"({"planId":"small","region":"north","userId":1,"osTemplateId":9999,"dryRun":true})");
+  EXPECT_FALSE(unbuildable.at("/valid").as_bool());
+  EXPECT_EQ(unbuildable.at("/problems/0/detail").as_string(),
+            "osTemplateId: VirtFusion does not offer this template for the plan");
   EXPECT_EQ(
     engine.call("POST", "/v1/servers", R"({"planId":"x","region":"north","userId":1,"dryRun":true})").status,
     422u);
