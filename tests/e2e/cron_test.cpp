@@ -7,7 +7,6 @@
 
 #include <chrono>
 #include <cstdlib>
-#include <functional>
 #include <random>
 #include <string>
 
@@ -22,16 +21,6 @@ int kills() {
   // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing in a test changes the environment.
   const char* wanted = std::getenv("SKYENGINE_TEST_CRON_KILLS");
   return wanted != nullptr ? std::atoi(wanted) : 5;
-}
-
-bool eventually(test::engine_process& living, const std::function<bool()>& holds) {
-  const auto limit = std::chrono::steady_clock::now() + 60s;
-  while (!holds()) {
-    if (std::chrono::steady_clock::now() >= limit)
-      return false;
-    living.child().wait(20ms);
-  }
-  return true;
 }
 
 } // namespace
@@ -54,14 +43,14 @@ TEST(Cron, EverySecondHasOneRunInOrderThoughTheEngineIsKilled) {
   };
   for (int i = 0; i < kills(); ++i) {
     const auto before = runs();
-    ASSERT_TRUE(eventually(engine, [&] { return runs() > before; })) << engine.log();
+    ASSERT_TRUE(engine.eventually([&] { return runs() > before; })) << engine.log();
     engine.child().wait(std::chrono::milliseconds{std::uniform_int_distribution<int>{0, 1'500}(random)});
     engine.kill();
     engine.child().wait(10s);
     engine.start();
   }
   const auto last = runs();
-  ASSERT_TRUE(eventually(engine, [&] { return runs() > last + 1; })) << engine.log();
+  ASSERT_TRUE(engine.eventually([&] { return runs() > last + 1; })) << engine.log();
   const auto metrics = engine.call("GET", "/metrics", "", {}, {{"Accept", "*/*"}}).body;
   EXPECT_THAT(metrics,
               HasSubstr(R"(skyengine_cron_runs_total{schedule="each-second",outcome="succeeded"} )"));

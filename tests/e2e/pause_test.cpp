@@ -10,7 +10,6 @@
 #include <gtest/gtest.h>
 
 #include <csignal>
-#include <functional>
 #include <string>
 #include <thread>
 
@@ -24,17 +23,6 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 
 constexpr auto order = R"({"planId":"small","region":"north","userId":1})";
-
-/// Waits while `living` lives.
-bool eventually(test::engine_process& living, const std::function<bool()>& holds) {
-  const auto limit = std::chrono::steady_clock::now() + 60s;
-  while (!holds()) {
-    if (std::chrono::steady_clock::now() >= limit)
-      return false;
-    living.child().wait(20ms);
-  }
-  return true;
-}
 
 } // namespace
 
@@ -50,7 +38,7 @@ TEST(PausedEngine, ThatGoesOnBeyondItsLeaseFindsItsWritesRefusedAndStepsDown) {
     first = on.engine(0).call("POST", "/v1/servers", on.key(), order, {{"Idempotency-Key", "one"}});
   }};
   // VirtFusion works on it: its answer will wait in the socket of who sleeps.
-  const auto has_begun = eventually(on.engine(1), [&] {
+  const auto has_begun = on.engine(1).eventually([&] {
     return sql("SELECT count(*) FROM create_attempts") == "1" &&
            on.panel().requests().at("inFlight").to_number<int>() > 0;
   });
@@ -58,14 +46,14 @@ TEST(PausedEngine, ThatGoesOnBeyondItsLeaseFindsItsWritesRefusedAndStepsDown) {
   const auto stale = sql("SELECT token FROM nodes WHERE name = 'node-1'");
   const auto other = sql("SELECT token FROM nodes WHERE name = 'node-2'");
   const auto is_taken_over =
-    eventually(on.engine(1), [&] { return sql("SELECT token FROM actions") == other; });
+    on.engine(1).eventually([&] { return sql("SELECT token FROM actions") == other; });
   on.engine(0).child().send(SIGCONT);
   asker.join();
   ASSERT_TRUE(has_begun);
   ASSERT_TRUE(is_taken_over);
 
   EXPECT_TRUE(
-    eventually(on.engine(1), [&] { return sql("SELECT token FROM nodes WHERE name = 'node-1'") != stale; }));
+    on.engine(1).eventually([&] { return sql("SELECT token FROM nodes WHERE name = 'node-1'") != stale; }));
   history told;
   const auto repeated =
     on.engine(1).call("POST", "/v1/servers", on.key(), order, {{"Idempotency-Key", "one"}});
@@ -125,8 +113,8 @@ TEST(PausedEngine, WhoseNameIsHeldByItsOwnLostConnectionWaitsForIt) {
   db::session_lock ghost{loop.get_executor(), options, "skyengine node node-1", [] {}};
   ASSERT_TRUE(test::run(loop, ghost.acquire(5s)));
   living.child().send(SIGCONT);
-  EXPECT_TRUE(eventually(
-    living, [&] { return living.log().find("still held by a connection of its own") != std::string::npos; }))
+  EXPECT_TRUE(living.eventually(
+    [&] { return living.log().find("still held by a connection of its own") != std::string::npos; }))
     << living.log();
   ghost.release();
   EXPECT_EQ(living.call("POST", "/v1/servers", on.key(), order).status, 201u);

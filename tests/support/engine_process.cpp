@@ -95,6 +95,16 @@ std::string engine_process::told_port() const {
   return {};
 }
 
+bool engine_process::eventually(const std::function<bool()>& holds) {
+  const auto limit = std::chrono::steady_clock::now() + std::chrono::minutes{1};
+  while (!holds()) {
+    if (std::chrono::steady_clock::now() >= limit)
+      return false;
+    child_->wait(std::chrono::milliseconds{20});
+  }
+  return true;
+}
+
 bool engine_process::wait_ready(std::chrono::milliseconds span) {
   const auto limit = std::chrono::steady_clock::now() + span;
   auto port = options_.listen.substr(options_.listen.rfind(':') + 1);

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstddef>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -51,6 +52,9 @@ public:
   void launch(const std::string& crash_at = {});
   /// Waits for `/readyz`; false when it ended before, or is not ready within `span`.
   bool wait_ready(std::chrono::milliseconds span = std::chrono::seconds{60});
+
+  /// Waits while it lives; false when `holds` did not within a minute.
+  bool eventually(const std::function<bool()>& holds);
 
   process& child() noexcept { return *child_; }
   void kill() { child_->kill(); }
