@@ -177,7 +177,6 @@ struct cron_timer_state {
     schedule_id schedule;
     sys_seconds scheduled_at;
     int attempts = 1;
-    bool is_told = false;
     bool is_cancelled = false;
   };
   struct heap_item {
@@ -635,9 +634,8 @@ struct cron_timer_state {
     start_waiting(owner->second);
   }
 
-  void tell(run_id id, running_run one) {
+  void tell(run_id id, const running_run& one) {
     const auto& owner = schedules.at(one.schedule);
-    one.is_told = true;
     const cron_tick tick{id, one.schedule, one.scheduled_at};
     running.emplace(id, one);
     const auto mine = incarnation;
@@ -690,6 +688,10 @@ struct cron_timer_state {
       how.state = run_state::queued;
       how.not_before = options.real_now() + retry_delay(one.attempts);
     }
+    write_end(std::move(how));
+  }
+
+  void write_end(db::run_end how) {
     const auto mine = incarnation;
     auto attempt = [&store = services->store, who = holder(), how, &business = services->business] {
       return store.end(who, how, business.now());
@@ -707,6 +709,14 @@ struct cron_timer_state {
     if (ended.incarnation != incarnation)
       return;
     const auto& how = ended.how;
+    if (!ended.outcome && ended.outcome.error().code != errc::database_unavailable && how.figures != "{}") {
+      // What the handler counted is not to be had into the database; no run stays open for that.
+      log::error("a run's figures cannot be stored",
+                 {{"run_id", how.run.value}, {"error", ended.outcome.error().detail}});
+      const error why{errc::internal, "its figures could not be stored"};
+      write_end({how.run, run_state::failed, std::nullopt, "{}", why});
+      return;
+    }
     const auto one = running.at(how.run);
     auto& owner = schedules.at(one.schedule);
     if (how.failure)

@@ -386,6 +386,14 @@ TEST_F(CronTimer, AHandlerThatDiesLeavesARunThatFailed) {
   EXPECT_THAT(runs(run_state::succeeded), SizeIs(1));
 }
 
+TEST_F(CronTimer, ARunWhoseFiguresCannotBeStoredFails) {
+  store.refuses_figures = true;
+  store.add(hourly());
+  start_timer();
+  advance(1h + 1s);
+  EXPECT_THAT(runs(run_state::failed), SizeIs(1));
+}
+
 TEST_F(CronTimer, AFailedRunIsTriedAgainAsOftenAsTheScheduleSays) {
   script->failure = error{errc::virtfusion_unavailable, "away"};
   auto one = hourly();

@@ -125,6 +125,8 @@ public:
   end(db::timer_holder who, db::run_end how, instant now) override {
     if (is_away)
       co_return away();
+    if (refuses_figures && how.figures != "{}")
+      co_return error{errc::internal, "figures are refused"};
     auto& run = find(how.run);
     if (who.token != holder || run.state != run_state::running)
       co_return std::optional<ended>{};
@@ -151,6 +153,7 @@ public:
   /// The database's clock, where it is not the node's.
   std::chrono::microseconds database_ahead{0};
   bool is_away = false;
+  bool refuses_figures = false;
   /// The next firing is written, and its answer does not come.
   bool loses_next_answer = false;
   std::int64_t holder = 0;
