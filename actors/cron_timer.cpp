@@ -57,10 +57,10 @@ struct run_answered {
   run_id run;
   result<cron_outcome> outcome;
 };
-struct run_ended {
+struct runs_ended {
   std::uint64_t incarnation;
-  db::run_end how;
-  result<std::optional<db::cron_store::ended>> outcome;
+  std::vector<db::run_end> attempts;
+  result<std::vector<db::cron_store::ended>> outcome;
 };
 
 } // namespace
@@ -74,7 +74,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skyengine::actors::run_due)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skyengine::actors::fired_batch)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skyengine::actors::run_begun)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skyengine::actors::run_answered)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skyengine::actors::run_ended)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skyengine::actors::runs_ended)
 
 namespace skyengine::actors {
 
@@ -92,13 +92,15 @@ using implementation = cron_timer_actor::extend<caf::reacts_to<looked>,
                                                 caf::reacts_to<fired_batch>,
                                                 caf::reacts_to<run_begun>,
                                                 caf::reacts_to<run_answered>,
-                                                caf::reacts_to<run_ended>>;
+                                                caf::reacts_to<runs_ended>>;
 
 // Schedules whose times are written by one statement, and such statements at once.
 constexpr std::size_t schedules_per_batch = 256;
 constexpr std::size_t most_batches = 8;
 // Times of one schedule that are written at once; what is left comes next.
 constexpr std::size_t times_per_batch = 1'000;
+constexpr std::size_t ends_per_statement = 256;
+constexpr std::size_t most_waiting_ends = 2'000;
 constexpr auto database_pause = 500ms;
 
 asio::awaitable<result<table_state>>
@@ -207,7 +209,7 @@ struct cron_timer_state {
       [this](const fired_batch& written) { on_fired_batch(written); },
       [this](const run_begun& begun) { on_run_begun(begun); },
       [this](const run_answered& answered) { on_run_answered(answered); },
-      [this](const run_ended& ended) { on_run_ended(ended); },
+      [this](const runs_ended& ended) { on_runs_ended(ended); },
     };
   }
 
@@ -228,6 +230,8 @@ struct cron_timer_state {
     ++incarnation;
     schedules.clear();
     running.clear();
+    ends.clear();
+    is_ending = false;
     read_anew();
     services->timers.cancel(alarm);
     services->timers.cancel(sweep_alarm);
@@ -514,6 +518,7 @@ struct cron_timer_state {
       start_waiting(owner);
     }
     pump();
+    write_ends();
   }
 
   void add(entry& owner, run_id id, const db::firing::due_run& run) {
@@ -692,31 +697,81 @@ struct cron_timer_state {
   }
 
   void write_end(db::run_end how) {
+    ends.push_back(std::move(how));
+    write_ends();
+  }
+
+  /// What ended while the ends before it were written goes into one statement. What is due goes first: only
+  /// that is waited for.
+  void write_ends() {
+    const auto is_wanted = batches.empty() || ends.size() >= most_waiting_ends;
+    if (ends.empty() || !is_wanted || std::exchange(is_ending, true))
+      return;
+    std::vector<db::run_end> attempts;
+    std::set<schedule_id> owners;
+    for (auto at = ends.begin(); at != ends.end() && attempts.size() < ends_per_statement;) {
+      if (owners.insert(running.at(at->run).schedule).second) {
+        attempts.push_back(std::move(*at));
+        at = ends.erase(at);
+      } else {
+        ++at;
+      }
+    }
+    write_ends(std::move(attempts));
+  }
+
+  void write_ends(std::vector<db::run_end> attempts) {
     const auto mine = incarnation;
-    auto attempt = [&store = services->store, who = holder(), how, &business = services->business] {
-      return store.end(who, how, business.now());
+    auto attempt = [&store = services->store, who = holder(), attempts, &business = services->business] {
+      return store.end(who, attempts, business.now());
     };
-    using outcome_type = std::optional<db::cron_store::ended>;
+    using outcome_type = std::vector<db::cron_store::ended>;
     asio::co_spawn(loop, insist<outcome_type>(services->timers, is_current(), std::move(attempt)),
-                   [handle = handle(), mine, how](std::exception_ptr bug, result<outcome_type> outcome) {
+                   [handle = handle(), mine, attempts](std::exception_ptr bug, result<outcome_type> outcome) {
                      if (bug)
-                       outcome = unexpected("ending a run", bug);
-                     caf::anon_send(handle, run_ended{mine, how, std::move(outcome)});
+                       outcome = unexpected("ending runs", bug);
+                     caf::anon_send(handle, runs_ended{mine, attempts, std::move(outcome)});
                    });
   }
 
-  void on_run_ended(const run_ended& ended) {
+  void on_runs_ended(const runs_ended& ended) {
     if (ended.incarnation != incarnation)
       return;
-    const auto& how = ended.how;
-    if (!ended.outcome && ended.outcome.error().code != errc::database_unavailable && how.figures != "{}") {
-      // What the handler counted is not to be had into the database; no run stays open for that.
-      log::error("a run's figures cannot be stored",
-                 {{"run_id", how.run.value}, {"error", ended.outcome.error().detail}});
-      const error why{errc::internal, "its figures could not be stored"};
-      write_end({how.run, run_state::failed, std::nullopt, "{}", why});
+    const auto is_refused = !ended.outcome && ended.outcome.error().code != errc::database_unavailable;
+    if (is_refused && ended.attempts.size() > 1) {
+      // One of them is not to be had into the database: the others are none the worse for it.
+      for (const auto& one : ended.attempts)
+        write_ends({one});
       return;
     }
+    is_ending = false;
+    if (is_refused && ended.attempts.front().failure != unstorable()) {
+      const auto& how = ended.attempts.front();
+      log::error("a run's outcome cannot be stored",
+                 {{"run_id", how.run.value}, {"error", ended.outcome.error().detail}});
+      write_end({how.run, run_state::failed, std::nullopt, "{}", unstorable()});
+      return;
+    }
+    std::map<run_id, db::cron_store::ended> counted;
+    if (ended.outcome)
+      for (const auto& one : *ended.outcome)
+        counted.emplace(one.run, one);
+    auto is_any_paused = false;
+    for (const auto& how : ended.attempts) {
+      const auto found = counted.find(how.run);
+      settle(how, found == counted.end() ? nullptr : &found->second);
+      is_any_paused |= found != counted.end() && found->second.is_paused;
+    }
+    if (is_any_paused)
+      look_now();
+    write_ends();
+  }
+
+  /// What stands in the row of a run whose outcome the database does not take.
+  static error unstorable() { return {errc::internal, "its outcome could not be stored"}; }
+
+  /// What follows from an attempt's end; `counted` is null when the run has moved on.
+  void settle(const db::run_end& how, const db::cron_store::ended* counted) {
     const auto one = running.at(how.run);
     auto& owner = schedules.at(one.schedule);
     if (how.failure)
@@ -725,7 +780,11 @@ struct cron_timer_state {
                                  {"attempt", one.attempts},
                                  {"outcome", to_string(how.state)},
                                  {"error", how.failure->detail}});
-    if (how.state == run_state::queued && ended.outcome && *ended.outcome) {
+    if (counted == nullptr) {
+      leave(how.run);
+      return;
+    }
+    if (how.state == run_state::queued) {
       const waiting_run again{how.run, one.scheduled_at, how.not_before, one.attempts, true};
       running.erase(how.run);
       --owner.running;
@@ -733,24 +792,19 @@ struct cron_timer_state {
       start_waiting(owner);
       return;
     }
-    if (ended.outcome && *ended.outcome) {
-      count(owner, how.state);
-      const auto& counted = **ended.outcome;
-      if (how.state == run_state::succeeded)
-        figures.last_success[owner.what.name] =
-          std::chrono::floor<std::chrono::seconds>(services->business.now());
-      else if (how.failure && counted.failures == owner.what.alert_after)
-        log::error("a schedule's runs fail", {{"alert", "cron_failing"},
-                                              {"schedule", owner.what.name},
-                                              {"failures", counted.failures},
-                                              {"error", how.failure->detail}});
-      if (counted.is_paused)
-        log::error("a schedule is paused, since its runs fail",
-                   {{"schedule", owner.what.name}, {"failures", counted.failures}});
-    }
+    count(owner, how.state);
+    if (how.state == run_state::succeeded)
+      figures.last_success[owner.what.name] =
+        std::chrono::floor<std::chrono::seconds>(services->business.now());
+    else if (how.failure && counted->failures == owner.what.alert_after)
+      log::error("a schedule's runs fail", {{"alert", "cron_failing"},
+                                            {"schedule", owner.what.name},
+                                            {"failures", counted->failures},
+                                            {"error", how.failure->detail}});
+    if (counted->is_paused)
+      log::error("a schedule is paused, since its runs fail",
+                 {{"schedule", owner.what.name}, {"failures", counted->failures}});
     leave(how.run);
-    if (ended.outcome && *ended.outcome && (*ended.outcome)->is_paused)
-      look_now();
   }
 
   void count(const entry& owner, run_state outcome) { ++figures.runs[{owner.what.name, outcome}]; }
@@ -772,6 +826,9 @@ struct cron_timer_state {
   /// What is being written.
   std::map<std::uint64_t, std::vector<db::firing>> batches;
   std::uint64_t next_batch = 1;
+  /// Attempts whose end is to be written, once those before them are.
+  std::deque<db::run_end> ends;
+  bool is_ending = false;
   /// Answers to what was asked under an earlier one are of no account: of the runs, and of the tables.
   std::uint64_t incarnation = 0;
   std::uint64_t reading = 0;

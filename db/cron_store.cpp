@@ -66,9 +66,10 @@ constexpr statement fire_schedules{"cron_fire", SKYENGINE_CRON_HOLDER R"sql(,
       JOIN moved m ON m.id = r.schedule, holder h
     ON CONFLICT (schedule_id, scheduled_at) DO NOTHING
     RETURNING id, schedule_id, scheduled_at)
-  SELECT c.agree, m.id AS schedule_id, a.id, extract(epoch FROM a.scheduled_at)::bigint AS scheduled_at
-    FROM holder CROSS JOIN clocks c LEFT JOIN moved m ON true LEFT JOIN added a ON a.schedule_id = m.id
-   ORDER BY a.scheduled_at, a.id)sql"};
+  SELECT c.agree, m.id AS schedule_id, NULL::bigint AS id, NULL::bigint AS scheduled_at
+    FROM holder CROSS JOIN clocks c LEFT JOIN moved m ON true
+   UNION ALL
+  SELECT true, schedule_id, id, extract(epoch FROM scheduled_at)::bigint FROM added)sql"};
 
 // Begun again by the same holder, it has begun: the first answer may have been lost.
 constexpr statement begin_run{"cron_begin", SKYENGINE_CRON_HOLDER R"sql(,
@@ -82,16 +83,20 @@ constexpr statement begin_run{"cron_begin", SKYENGINE_CRON_HOLDER R"sql(,
     RETURNING 1)
   SELECT count(*) AS moved FROM begun)sql"};
 
-constexpr statement end_run{"cron_end", SKYENGINE_CRON_HOLDER R"sql(,
+constexpr statement end_runs{"cron_end", SKYENGINE_CRON_HOLDER R"sql(,
   ended AS (
     UPDATE runs r
-       SET state = $3, ended_at = CASE WHEN $3 <> 'queued' THEN $8::timestamptz END, not_before = $4::timestamptz,
-           figures = $5::jsonb, error_code = $6, error_detail = $7, node = CASE WHEN $3 <> 'queued' THEN r.node END,
-           token = CASE WHEN $3 <> 'queued' THEN r.token END
-      FROM holder h WHERE r.id = $2::bigint AND r.state = 'running' AND r.token = h.token
-    RETURNING r.schedule_id, r.scheduled_at, r.state),
+       SET state = d.state, ended_at = CASE WHEN d.state <> 'queued' THEN $2::timestamptz END,
+           not_before = to_timestamp(nullif(d.not_before, $3::bigint) / 1000000.0), figures = d.figures::jsonb,
+           error_code = nullif(d.code, ''), error_detail = nullif(d.detail, ''),
+           node = CASE WHEN d.state <> 'queued' THEN r.node END,
+           token = CASE WHEN d.state <> 'queued' THEN r.token END
+      FROM unnest($4::bigint[], $5::text[], $6::bigint[], $7::text[], $8::text[], $9::text[])
+             AS d (id, state, not_before, figures, code, detail), holder h
+     WHERE r.id = d.id AND r.state = 'running' AND r.token = h.token
+    RETURNING r.id, r.schedule_id, r.state, r.error_detail),
   counts AS (
-    SELECT s.id, e.scheduled_at,
+    SELECT s.id, e.error_detail,
            CASE e.state WHEN 'succeeded' THEN 0 WHEN 'failed' THEN s.failures + 1 WHEN 'timed_out' THEN s.failures + 1
                         ELSE s.failures END AS failures,
            e.state IN ('failed', 'timed_out') AS has_failed
@@ -107,14 +112,15 @@ constexpr statement end_run{"cron_end", SKYENGINE_CRON_HOLDER R"sql(,
            change = CASE WHEN NOT s.paused AND c.has_failed AND c.failures >= s.pause_after
                          THEN nextval('schedule_changes') ELSE s.change END
       FROM counts c WHERE s.id = c.id AND c.failures <> s.failures
-    RETURNING s.id, s.name, s.paused, s.failures, s.alert_after, c.has_failed),
+    RETURNING s.id, s.name, s.paused, s.failures, s.alert_after, c.has_failed, c.error_detail),
   told AS (
     INSERT INTO outbox (kind, subject, body, created_at)
     SELECT 'alert', 'cron_failing ' || c.name,
-           jsonb_build_object('alert', 'cron_failing', 'schedule', c.name, 'failures', c.failures, 'error', $7::text),
-           $8::timestamptz
+           jsonb_build_object('alert', 'cron_failing', 'schedule', c.name, 'failures', c.failures,
+                              'error', c.error_detail),
+           $2::timestamptz
       FROM counted c WHERE c.has_failed AND c.failures = c.alert_after)
-  SELECT coalesce(c.failures, 0) AS failures, coalesce(c.paused, false) AS paused
+  SELECT e.id, coalesce(c.failures, 0) AS failures, coalesce(c.paused, false) AS paused
     FROM ended e LEFT JOIN counted c ON c.id = e.schedule_id)sql"};
 
 std::chrono::sys_seconds seconds_in(std::int64_t since_epoch) {
@@ -225,12 +231,13 @@ asio::awaitable<result<std::optional<fired>>> postgres_cron_store::fire(timer_ho
   fired all;
   for (std::size_t i = 0; i < written->size(); ++i) {
     const auto r = (*written)[i];
-    const auto moved = r.find<schedule_id>("schedule_id");
-    if (!moved)
+    const auto owner = r.find<schedule_id>("schedule_id");
+    if (!owner)
       continue;
-    all.moved.push_back(*moved);
     if (const auto added = r.find<run_id>("id"))
-      all.runs.push_back({*added, *moved, seconds_in(r.get<std::int64_t>("scheduled_at"))});
+      all.runs.push_back({*added, *owner, seconds_in(r.get<std::int64_t>("scheduled_at"))});
+    else
+      all.moved.push_back(*owner);
   }
   co_return all;
 }
@@ -242,22 +249,34 @@ asio::awaitable<result<bool>> postgres_cron_store::begin(timer_holder who, run_i
   co_return begun->front().get<std::int64_t>("moved") > 0;
 }
 
-asio::awaitable<result<std::optional<cron_store::ended>>>
-postgres_cron_store::end(timer_holder who, run_end how, instant now) {
-  std::optional<std::string_view> code;
-  std::optional<std::string_view> detail;
-  if (how.failure) {
-    code = to_string(how.failure->code);
-    detail = how.failure->detail;
+asio::awaitable<result<std::vector<cron_store::ended>>>
+postgres_cron_store::end(timer_holder who, std::vector<run_end> attempts, instant now) {
+  std::vector<std::int64_t> runs;
+  std::vector<std::string> states;
+  std::vector<std::int64_t> starts;
+  std::vector<std::string> figures;
+  std::vector<std::string> codes;
+  std::vector<std::string> details;
+  for (auto& one : attempts) {
+    runs.push_back(one.run.value);
+    states.emplace_back(to_string(one.state));
+    starts.push_back(one.not_before ? one.not_before->time_since_epoch().count() : never);
+    figures.push_back(std::move(one.figures));
+    codes.emplace_back(one.failure ? to_string(one.failure->code) : "");
+    details.push_back(one.failure ? std::move(one.failure->detail) : "");
   }
-  const auto written = co_await db_.run(end_run, who.token, how.run, to_string(how.state), how.not_before,
-                                        how.figures, code, detail, now);
+  const auto written =
+    co_await db_.run(end_runs, who.token, now, never, runs, states, starts, figures, codes, details);
   if (!written)
     co_return written.error();
-  if (written->empty())
-    co_return std::optional<ended>{};
-  const auto r = written->front();
-  co_return std::optional{ended{static_cast<int>(r.get<std::int64_t>("failures")), r.get<bool>("paused")}};
+  std::vector<ended> all;
+  all.reserve(written->size());
+  for (std::size_t i = 0; i < written->size(); ++i) {
+    const auto r = (*written)[i];
+    all.push_back(
+      {r.get<run_id>("id"), static_cast<int>(r.get<std::int64_t>("failures")), r.get<bool>("paused")});
+  }
+  co_return all;
 }
 
 } // namespace skyengine::db

@@ -100,12 +100,16 @@ public:
   virtual asio::awaitable<result<bool>> begin(timer_holder who, run_id run, instant now) = 0;
 
   struct ended {
+    run_id run;
+    /// Failed runs of its schedule in a row.
     int failures = 0;
-    /// It was paused by this.
+    /// The schedule was paused by this.
     bool is_paused = false;
   };
-  /// Ends an attempt, and counts it with its schedule; the alert that follows goes to the outbox.
-  virtual asio::awaitable<result<std::optional<ended>>> end(timer_holder who, run_end how, instant now) = 0;
+  /// Ends attempts, at most one of each schedule, and counts them with their schedules; the alerts that
+  /// follow go to the outbox. Runs that have moved on are not in the answer.
+  virtual asio::awaitable<result<std::vector<ended>>>
+  end(timer_holder who, std::vector<run_end> attempts, instant now) = 0;
 };
 
 /// In PostgreSQL.
@@ -121,7 +125,8 @@ public:
                                                      instant now,
                                                      std::optional<real_time> system_now) override;
   asio::awaitable<result<bool>> begin(timer_holder who, run_id run, instant now) override;
-  asio::awaitable<result<std::optional<ended>>> end(timer_holder who, run_end how, instant now) override;
+  asio::awaitable<result<std::vector<ended>>>
+  end(timer_holder who, std::vector<run_end> attempts, instant now) override;
 
 private:
   database& db_;

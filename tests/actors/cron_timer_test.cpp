@@ -387,11 +387,39 @@ TEST_F(CronTimer, AHandlerThatDiesLeavesARunThatFailed) {
 }
 
 TEST_F(CronTimer, ARunWhoseFiguresCannotBeStoredFails) {
-  store.refuses_figures = true;
-  store.add(hourly());
+  store.refuses_figures_of = store.add(hourly()).id;
+  for (auto i = 0; i < 10; ++i)
+    store.add(hourly());
   start_timer();
   advance(1h + 1s);
   EXPECT_THAT(runs(run_state::failed), SizeIs(1));
+  EXPECT_THAT(runs(run_state::succeeded), SizeIs(10));
+}
+
+TEST_F(CronTimer, RunsThatEndTogetherAreWrittenTogether) {
+  for (auto i = 0; i < 500; ++i)
+    store.add(hourly());
+  start_timer();
+  advance(1h + 1s);
+  EXPECT_THAT(runs(run_state::succeeded), SizeIs(500));
+  EXPECT_LT(store.end_statements, 50);
+}
+
+TEST_F(CronTimer, RunsOfOneScheduleThatEndTogetherAreCountedOneByOne) {
+  script->answers_at_once = false;
+  auto one = every_minute();
+  one.overlap = overlap_rule::allow;
+  one.alert_after = 100;
+  store.add(one);
+  start_timer();
+  advance(5min + 1s);
+  ASSERT_THAT(script->open, SizeIs(5));
+  for (auto& open : script->open)
+    open.promise.fail({errc::virtfusion_unavailable, "away"});
+  settle();
+  EXPECT_THAT(runs(run_state::failed), SizeIs(5));
+  EXPECT_EQ(store.schedules.begin()->second.failures, 5);
+  EXPECT_EQ(store.end_statements, 5);
 }
 
 TEST_F(CronTimer, AFailedRunIsTriedAgainAsOftenAsTheScheduleSays) {

@@ -60,7 +60,8 @@ protected:
     return done->value();
   }
   std::optional<cron_store::ended> end(run_end how) {
-    return test::run(loop, store.end(who, std::move(how), instant{noon + 1min})).value();
+    const auto all = test::run(loop, store.end(who, {std::move(how)}, instant{noon + 1min})).value();
+    return all.empty() ? std::nullopt : std::optional{all.front()};
   }
 
   test::test_database database;

@@ -121,41 +121,52 @@ public:
     co_return true;
   }
 
-  asio::awaitable<result<std::optional<ended>>>
-  end(db::timer_holder who, db::run_end how, instant now) override {
+  asio::awaitable<result<std::vector<ended>>>
+  end(db::timer_holder who, std::vector<db::run_end> attempts, instant now) override {
     if (is_away)
       co_return away();
-    if (refuses_figures && how.figures != "{}")
+    if (std::any_of(attempts.begin(), attempts.end(), [this](const auto& one) {
+          return one.figures != "{}" && find(one.run).schedule == refuses_figures_of;
+        }))
       co_return error{errc::internal, "figures are refused"};
-    auto& run = find(how.run);
-    if (who.token != holder || run.state != run_state::running)
-      co_return std::optional<ended>{};
-    run.state = how.state;
-    run.figures = how.figures;
-    run.failure = how.failure;
-    not_before[run.id] = how.not_before;
-    if (is_over(how.state))
-      run.ended_at = now;
-    auto& owner = schedules.at(run.schedule);
-    const auto has_failed = how.state == run_state::failed || how.state == run_state::timed_out;
-    owner.failures = has_failed ? owner.failures + 1 : how.state == run_state::succeeded ? 0 : owner.failures;
-    const auto pauses =
-      has_failed && !owner.is_paused && owner.pause_after && owner.failures >= *owner.pause_after;
-    if (pauses) {
-      owner.is_paused = true;
-      owner.next_at.reset();
-      ++owner.version;
-      changes_.push_back(owner.id);
+    std::vector<ended> all;
+    for (const auto& how : attempts) {
+      auto& run = find(how.run);
+      if (who.token != holder || run.state != run_state::running)
+        continue;
+      run.state = how.state;
+      run.figures = how.figures;
+      run.failure = how.failure;
+      not_before[run.id] = how.not_before;
+      if (is_over(how.state))
+        run.ended_at = now;
+      auto& owner = schedules.at(run.schedule);
+      const auto has_failed = how.state == run_state::failed || how.state == run_state::timed_out;
+      owner.failures = has_failed                          ? owner.failures + 1
+                       : how.state == run_state::succeeded ? 0
+                                                           : owner.failures;
+      const auto pauses =
+        has_failed && !owner.is_paused && owner.pause_after && owner.failures >= *owner.pause_after;
+      if (pauses) {
+        owner.is_paused = true;
+        owner.next_at.reset();
+        ++owner.version;
+        changes_.push_back(owner.id);
+      }
+      all.push_back({run.id, owner.failures, pauses});
     }
-    co_return std::optional{ended{owner.failures, pauses}};
+    ++end_statements;
+    co_return all;
   }
 
   /// The database's clock, where it is not the node's.
   std::chrono::microseconds database_ahead{0};
   bool is_away = false;
-  bool refuses_figures = false;
+  schedule_id refuses_figures_of;
   /// The next firing is written, and its answer does not come.
   bool loses_next_answer = false;
+  /// How many statements ended runs.
+  int end_statements = 0;
   std::int64_t holder = 0;
   std::map<schedule_id, schedule> schedules;
   std::map<std::pair<schedule_id, std::chrono::sys_seconds>, schedule_run> runs;
