@@ -196,7 +196,11 @@ struct cron_timer_state {
         forget();
         return caf::unit;
       },
-      [this](const schedules_changed&) { look_now(); },
+      [this](const schedules_changed&) {
+        // What a look under way has read already may be older.
+        is_change_unseen = is_looking;
+        look_now();
+      },
       [this](const cron_figures_query&) {
         figures.is_firing = is_holder;
         figures.schedules = schedules.size();
@@ -242,6 +246,7 @@ struct cron_timer_state {
     ++reading;
     is_holder = false;
     is_looking = false;
+    is_change_unseen = false;
     last_change = 0;
     heap = {};
     batches.clear();
@@ -272,6 +277,7 @@ struct cron_timer_state {
     if (!has_lease || std::exchange(is_looking, true))
       return;
     gone_in_look.clear();
+    queued_in_look.clear();
     const auto mine = reading;
     asio::co_spawn(loop, look(*services, holder(), last_change, zones),
                    [handle = handle(), mine](std::exception_ptr bug, result<table_state> outcome) {
@@ -291,6 +297,8 @@ struct cron_timer_state {
     if (found.reading != reading)
       return;
     is_looking = false;
+    if (std::exchange(is_change_unseen, false))
+      caf::anon_send(handle(), schedules_changed{});
     if (!found.outcome) {
       if (found.outcome.error().code != errc::database_unavailable)
         log::error("the schedules cannot be read", {{"error", found.outcome.error().detail}});
@@ -314,6 +322,7 @@ struct cron_timer_state {
       apply(one);
     for (const auto& one : state.runs)
       take_up(one, is_first);
+    drop_cancelled(state.runs);
     for (auto& [id, one] : schedules)
       start_waiting(one);
     pump();
@@ -373,11 +382,29 @@ struct cron_timer_state {
       }
       return;
     }
-    if (!known.insert(id).second)
-      return;
     const auto is_late = services->business.now() - found.run.scheduled_at > punctuality();
-    enqueue(owner, {id, found.run.scheduled_at, found.not_before, found.run.attempts,
-                    is_late && !found.run.is_manual});
+    if (known.insert(id).second)
+      enqueue(owner, {id, found.run.scheduled_at, found.not_before, found.run.attempts, is_late});
+    else if (!queued_in_look.contains(id))
+      for (auto& waiting : owner.queue)
+        if (waiting.run == id)
+          waiting.not_before = found.not_before;
+  }
+
+  /// What waited when the look began and is not among the `open` runs any more was cancelled.
+  void drop_cancelled(const std::vector<db::open_run>& open) {
+    if (open.size() >= static_cast<std::size_t>(db::cron_store::most_open_runs))
+      return;
+    std::set<run_id> there{queued_in_look};
+    for (const auto& one : open)
+      there.insert(one.run.id);
+    for (auto& [id, owner] : schedules)
+      std::erase_if(owner.queue, [&](const waiting_run& r) {
+        const auto is_gone = !there.contains(r.run);
+        if (is_gone)
+          known.erase(r.run);
+        return is_gone;
+      });
   }
 
   // -- what is due -----------------------------------------------------------
@@ -564,6 +591,8 @@ struct cron_timer_state {
   // -- runs ------------------------------------------------------------------
 
   void enqueue(entry& owner, waiting_run one) {
+    if (is_looking)
+      queued_in_look.insert(one.run);
     const auto at = std::upper_bound(owner.queue.begin(), owner.queue.end(), one.scheduled_at,
                                      [](sys_seconds when, const auto& r) { return when < r.scheduled_at; });
     if (one.not_before && *one.not_before > options.real_now())
@@ -784,7 +813,7 @@ struct cron_timer_state {
       leave(how.run);
       return;
     }
-    if (how.state == run_state::queued) {
+    if (counted->state == run_state::queued) {
       const waiting_run again{how.run, one.scheduled_at, how.not_before, one.attempts, true};
       running.erase(how.run);
       --owner.running;
@@ -792,8 +821,8 @@ struct cron_timer_state {
       start_waiting(owner);
       return;
     }
-    count(owner, how.state);
-    if (how.state == run_state::succeeded)
+    count(owner, counted->state);
+    if (counted->state == run_state::succeeded)
       figures.last_success[owner.what.name] =
         std::chrono::floor<std::chrono::seconds>(services->business.now());
     else if (how.failure && counted->failures == owner.what.alert_after)
@@ -823,6 +852,8 @@ struct cron_timer_state {
   std::set<run_id> known;
   /// Runs that were over before the look under way told of them.
   std::set<run_id> gone_in_look;
+  /// Runs that have waited only since the look under way began.
+  std::set<run_id> queued_in_look;
   /// What is being written.
   std::map<std::uint64_t, std::vector<db::firing>> batches;
   std::uint64_t next_batch = 1;
@@ -836,6 +867,7 @@ struct cron_timer_state {
   bool has_lease = false;
   bool is_holder = false;
   bool is_looking = false;
+  bool is_change_unseen = false;
   bool is_held = false;
   steady_time held_until{};
   runtime::steady_timers::handle alarm{};

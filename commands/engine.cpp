@@ -143,11 +143,12 @@ result<> engine::compose(const config::settings& settings) {
   edge.version = program_version();
   edge.commit = program_commit();
   edge.clock_rate = session_->business().rate();
-  edge_ =
-    std::make_unique<net::api::edge>(executor,
-                                     net::api::edge_services{database, runtime.asker(), timers(), *caller_,
-                                                             session_->business(), runtime.figures()},
-                                     edge);
+  edge_ = std::make_unique<net::api::edge>(
+    executor,
+    net::api::edge_services{database, runtime.asker(), timers(), *caller_, session_->business(),
+                            runtime.figures(),
+                            [this](std::string name) { return load_zone(std::move(name)); }},
+    edge);
   server_ = std::make_unique<net::http::server>(
     executor, server_options(settings.http),
     [this](const net::http::request& request) { return edge_->handle(request); },

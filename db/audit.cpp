@@ -37,7 +37,7 @@ constexpr statement check_invariants{"audit", R"sql(
     FROM open_actions WHERE state NOT IN ('requested', 'creating', 'building', 'deleting')
   UNION ALL
   SELECT 'every idempotency key points at what was made with it', count(*),
-         count(*) FILTER (WHERE a.id IS NULL AND k.api_key_id IS NULL)
+         count(*) FILTER (WHERE num_nonnulls(a.id, k.api_key_id, k.run_id, k.audit_id) <> 1)
     FROM idempotency_keys k LEFT JOIN actions a ON a.id = k.action_id
   UNION ALL
   SELECT 'an active server has an id of VirtFusion', count(*),
@@ -61,7 +61,18 @@ constexpr statement check_invariants{"audit", R"sql(
   UNION ALL
   SELECT 'a server is in the state that its last event says', count(*),
          count(*) FILTER (WHERE e.to_state IS DISTINCT FROM s.state)
-    FROM servers s LEFT JOIN last_events e ON e.server_id = s.id)sql"};
+    FROM servers s LEFT JOIN last_events e ON e.server_id = s.id
+  UNION ALL
+  -- Beside its time-out it has a minute for its end to be written. A node that is gone ends nothing: whoever
+  -- fires next takes its runs over.
+  SELECT 'no run is open past its time-out', count(*),
+         count(*) FILTER (WHERE n.token IS NOT NULL
+                            AND r.started_at < c.now - c.rate * make_interval(secs => s.timeout + 60))
+    FROM runs r
+    JOIN schedules s ON s.id = r.schedule_id
+    LEFT JOIN nodes n ON n.token = r.token AND n.lease_until > clock_timestamp()
+   CROSS JOIN (SELECT rate, business_origin + rate * (clock_timestamp() - real_origin) AS now FROM engine_clock) AS c
+   WHERE r.state = 'running')sql"};
 
 /// `from to` of every change that a server's life has.
 std::vector<std::string> life_cycle() {

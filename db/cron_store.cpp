@@ -1,5 +1,7 @@
 #include "db/cron_store.hpp"
 
+#include "db/schedule_rows.hpp"
+
 #include <limits>
 
 namespace skyengine::db {
@@ -15,10 +17,8 @@ constexpr statement take_cron{"cron_take", R"sql(
       OR NOT EXISTS (SELECT FROM nodes n WHERE n.token = l.token AND n.lease_until > clock_timestamp())
   RETURNING l.token)sql"};
 
-constexpr statement list_changes{"cron_changes", R"sql(
-  SELECT id, name, handler, expression, timezone, paused, note, catch_up, catch_up_window, overlap, timeout, jitter,
-         retries, alert_after, pause_after, failures, extract(epoch FROM next_at)::bigint AS next_at, version, change
-    FROM schedules WHERE change > $1::bigint ORDER BY change)sql"};
+constexpr statement list_changes{"cron_changes", "SELECT" SKYENGINE_SCHEDULE_COLUMNS R"sql(, s.change
+    FROM schedules s WHERE s.change > $1::bigint ORDER BY s.change)sql"};
 
 // Who may write is locked, so that a successor waits for what is being written.
 #define SKYENGINE_CRON_HOLDER                                                                                \
@@ -43,9 +43,8 @@ constexpr statement take_runs{"cron_open_runs", SKYENGINE_CRON_HOLDER R"sql(,
     SELECT * FROM orphans WHERE state = 'queued'
     UNION ALL
     SELECT r.* FROM runs r, holder h WHERE r.state = 'queued' OR (r.state = 'running' AND r.token = h.token))
-  SELECT id, schedule_id, extract(epoch FROM scheduled_at)::bigint AS scheduled_at, state, manual, attempts,
-         interruptions, not_before, cancel_requested
-    FROM still_open ORDER BY scheduled_at, id LIMIT $4::bigint)sql"};
+  SELECT)sql" SKYENGINE_RUN_COLUMNS R"sql(, r.not_before, r.cancel_requested
+    FROM still_open r ORDER BY r.scheduled_at, r.id LIMIT $4::bigint)sql"};
 
 constexpr statement fire_schedules{"cron_fire", SKYENGINE_CRON_HOLDER R"sql(,
   clocks AS (
@@ -84,16 +83,24 @@ constexpr statement begin_run{"cron_begin", SKYENGINE_CRON_HOLDER R"sql(,
   SELECT count(*) AS moved FROM begun)sql"};
 
 constexpr statement end_runs{"cron_end", SKYENGINE_CRON_HOLDER R"sql(,
+  -- What somebody cancelled meanwhile is not tried again.
+  wanted AS (
+    SELECT r.id, CASE WHEN r.cancel_requested AND d.state = 'queued' THEN 'cancelled' ELSE d.state END AS state,
+           d.not_before, d.figures, d.code, d.detail
+      FROM unnest($4::bigint[], $5::text[], $6::bigint[], $7::text[], $8::text[], $9::text[])
+             AS d (id, state, not_before, figures, code, detail)
+      JOIN runs r ON r.id = d.id, holder h
+     WHERE r.state = 'running' AND r.token = h.token
+       FOR UPDATE OF r),
   ended AS (
     UPDATE runs r
        SET state = d.state, ended_at = CASE WHEN d.state <> 'queued' THEN $2::timestamptz END,
-           not_before = to_timestamp(nullif(d.not_before, $3::bigint) / 1000000.0), figures = d.figures::jsonb,
-           error_code = nullif(d.code, ''), error_detail = nullif(d.detail, ''),
+           not_before = CASE WHEN d.state = 'queued'
+                             THEN to_timestamp(nullif(d.not_before, $3::bigint) / 1000000.0) END,
+           figures = d.figures::jsonb, error_code = nullif(d.code, ''), error_detail = nullif(d.detail, ''),
            node = CASE WHEN d.state <> 'queued' THEN r.node END,
            token = CASE WHEN d.state <> 'queued' THEN r.token END
-      FROM unnest($4::bigint[], $5::text[], $6::bigint[], $7::text[], $8::text[], $9::text[])
-             AS d (id, state, not_before, figures, code, detail), holder h
-     WHERE r.id = d.id AND r.state = 'running' AND r.token = h.token
+      FROM wanted d WHERE r.id = d.id
     RETURNING r.id, r.schedule_id, r.state, r.error_detail),
   counts AS (
     SELECT s.id, e.error_detail,
@@ -120,36 +127,11 @@ constexpr statement end_runs{"cron_end", SKYENGINE_CRON_HOLDER R"sql(,
                               'error', c.error_detail),
            $2::timestamptz
       FROM counted c WHERE c.has_failed AND c.failures = c.alert_after)
-  SELECT e.id, coalesce(c.failures, 0) AS failures, coalesce(c.paused, false) AS paused
+  SELECT e.id, e.state, coalesce(c.failures, 0) AS failures, coalesce(c.paused, false) AS paused
     FROM ended e LEFT JOIN counted c ON c.id = e.schedule_id)sql"};
 
 std::chrono::sys_seconds seconds_in(std::int64_t since_epoch) {
   return std::chrono::sys_seconds{std::chrono::seconds{since_epoch}};
-}
-
-schedule to_schedule(const row& r) {
-  schedule one;
-  one.id = r.get<schedule_id>("id");
-  one.name = r.get<std::string>("name");
-  one.handler = r.get<std::string>("handler");
-  one.expression = r.get<std::string>("expression");
-  one.timezone = r.get<std::string>("timezone");
-  one.is_paused = r.get<bool>("paused");
-  one.note = r.find<std::string>("note");
-  one.catch_up = parse_catch_up_rule(r.get<std::string_view>("catch_up")).value();
-  one.catch_up_window = std::chrono::seconds{r.get<std::int64_t>("catch_up_window")};
-  one.overlap = parse_overlap_rule(r.get<std::string_view>("overlap")).value();
-  one.timeout = std::chrono::seconds{r.get<std::int64_t>("timeout")};
-  one.jitter = std::chrono::seconds{r.get<std::int64_t>("jitter")};
-  one.retries = static_cast<int>(r.get<std::int64_t>("retries"));
-  one.alert_after = static_cast<int>(r.get<std::int64_t>("alert_after"));
-  if (const auto limit = r.find<std::int64_t>("pause_after"))
-    one.pause_after = static_cast<int>(*limit);
-  one.failures = static_cast<int>(r.get<std::int64_t>("failures"));
-  if (const auto next = r.find<std::int64_t>("next_at"))
-    one.next_at = seconds_in(*next);
-  one.version = r.get<std::int64_t>("version");
-  return one;
 }
 
 } // namespace
@@ -183,17 +165,7 @@ asio::awaitable<result<std::vector<open_run>>> postgres_cron_store::open_runs(ti
   all.reserve(found->size());
   for (std::size_t i = 0; i < found->size(); ++i) {
     const auto r = (*found)[i];
-    open_run one;
-    one.run.id = r.get<run_id>("id");
-    one.run.schedule = r.get<schedule_id>("schedule_id");
-    one.run.scheduled_at = seconds_in(r.get<std::int64_t>("scheduled_at"));
-    one.run.state = parse_run_state(r.get<std::string_view>("state")).value();
-    one.run.is_manual = r.get<bool>("manual");
-    one.run.attempts = static_cast<int>(r.get<std::int64_t>("attempts"));
-    one.run.interruptions = static_cast<int>(r.get<std::int64_t>("interruptions"));
-    one.not_before = r.find<instant>("not_before");
-    one.is_cancel_requested = r.get<bool>("cancel_requested");
-    all.push_back(std::move(one));
+    all.push_back({to_run(r), r.find<instant>("not_before"), r.get<bool>("cancel_requested")});
   }
   co_return all;
 }
@@ -273,8 +245,8 @@ postgres_cron_store::end(timer_holder who, std::vector<run_end> attempts, instan
   all.reserve(written->size());
   for (std::size_t i = 0; i < written->size(); ++i) {
     const auto r = (*written)[i];
-    all.push_back(
-      {r.get<run_id>("id"), static_cast<int>(r.get<std::int64_t>("failures")), r.get<bool>("paused")});
+    all.push_back({r.get<run_id>("id"), parse_run_state(r.get<std::string_view>("state")).value(),
+                   static_cast<int>(r.get<std::int64_t>("failures")), r.get<bool>("paused")});
   }
   co_return all;
 }

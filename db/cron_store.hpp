@@ -101,6 +101,8 @@ public:
 
   struct ended {
     run_id run;
+    /// What it was ended with; cancelled where it was to be tried again, and somebody cancelled it.
+    run_state state = run_state::succeeded;
     /// Failed runs of its schedule in a row.
     int failures = 0;
     /// The schedule was paused by this.

@@ -15,15 +15,6 @@ T known(std::optional<T> value) {
   return *value;
 }
 
-// Every errc that a saga can end with has a text of its own.
-errc to_errc(std::string_view text) {
-  for (auto code = static_cast<int>(errc::invalid_request); code <= static_cast<int>(errc::deadline_exceeded);
-       ++code)
-    if (to_string(static_cast<errc>(code)) == text)
-      return static_cast<errc>(code);
-  return errc::internal;
-}
-
 } // namespace
 
 std::map<std::string, std::string> to_labels(std::string_view json) {

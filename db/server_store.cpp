@@ -35,7 +35,8 @@ constexpr statement insert_key{"idempotency_insert", R"sql(
   VALUES ($1, $2, $3, $4, decode($5, 'hex'), $6::bigint, $7::timestamptz))sql"};
 
 constexpr statement find_key_of{"idempotency_find", R"sql(
-  SELECT method, path, encode(body_hash, 'hex') AS body_hash, action_id, api_key_id, first_status, created_at
+  SELECT method, path, encode(body_hash, 'hex') AS body_hash, action_id, api_key_id, run_id, audit_id, first_status,
+         created_at
     FROM idempotency_keys WHERE caller = $1 AND key = $2)sql"};
 
 // What is still under way is nobody's to order again, however old it is.
@@ -359,7 +360,8 @@ server_store::find_key(std::string caller, std::string key, instant expired) {
     status = static_cast<int>(*stored);
   co_return std::optional{idempotency_binding{r.get<std::string>("method"), r.get<std::string>("path"),
                                               r.get<std::string>("body_hash"), r.find<action_id>("action_id"),
-                                              r.find<api_key_id>("api_key_id"), status}};
+                                              r.find<api_key_id>("api_key_id"), r.find<run_id>("run_id"),
+                                              r.find<std::int64_t>("audit_id"), status}};
 }
 
 asio::awaitable<result<int>> server_store::set_first_status(std::string caller, std::string key, int status) {

@@ -23,6 +23,9 @@ struct idempotency_binding {
   std::string body_hash;
   std::optional<action_id> action;
   std::optional<api_key_id> api_key;
+  std::optional<run_id> run;
+  /// The line of the audit log that says what was done.
+  std::optional<std::int64_t> audit_line;
   std::optional<int> first_status;
 };
 

@@ -57,4 +57,12 @@ void throw_exception_from_error(const error& e, const boost::source_location&) {
   throw std::logic_error("a failed result was read without a check: " + e.detail);
 }
 
+errc to_errc(std::string_view text) noexcept {
+  for (auto code = static_cast<int>(errc::invalid_request); code <= static_cast<int>(errc::deadline_exceeded);
+       ++code)
+    if (to_string(static_cast<errc>(code)) == text)
+      return static_cast<errc>(code);
+  return errc::internal;
+}
+
 } // namespace skyengine

@@ -53,6 +53,8 @@ enum class errc : std::uint8_t {
 /// The code as problem documents and rows carry it: `to_string(errc::not_found) == "not_found"`.
 /// Both request errors read `invalid_request`.
 std::string_view to_string(errc code) noexcept;
+/// The first code with this text; errc::internal where there is none.
+errc to_errc(std::string_view text) noexcept;
 
 /// One field of a request and what is wrong with it: `{"planId", "unknown plan \"x\""}`.
 struct field_error {

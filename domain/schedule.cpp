@@ -10,6 +10,7 @@ namespace {
 // By the enumerators' values.
 constexpr std::array<std::string_view, 3> catch_up_names{"all", "latest", "none"};
 constexpr std::array<std::string_view, 3> overlap_names{"skip", "queue", "allow"};
+constexpr std::array<std::string_view, 3> backfill_names{"missing", "failed", "all"};
 constexpr std::array<std::string_view, 7> run_state_names{"queued",    "running",   "succeeded", "failed",
                                                           "timed_out", "cancelled", "skipped"};
 
@@ -43,6 +44,14 @@ std::string_view to_string(run_state state) noexcept {
 
 std::optional<run_state> parse_run_state(std::string_view text) noexcept {
   return find<run_state>(run_state_names, text);
+}
+
+std::string_view to_string(backfill_rule rule) noexcept {
+  return backfill_names[static_cast<std::size_t>(rule)];
+}
+
+std::optional<backfill_rule> parse_backfill_rule(std::string_view text) noexcept {
+  return find<backfill_rule>(backfill_names, text);
 }
 
 std::chrono::seconds retry_delay(int attempts) noexcept {

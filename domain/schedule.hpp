@@ -85,6 +85,18 @@ constexpr bool is_over(run_state state) noexcept {
   return state >= run_state::succeeded;
 }
 
+/// Which times of a range are run by hand.
+enum class backfill_rule : std::uint8_t {
+  /// Those that were skipped, or have no run.
+  missing,
+  /// Those whose run failed or timed out.
+  failed,
+  /// All but those whose run is not over.
+  all,
+};
+std::string_view to_string(backfill_rule rule) noexcept;
+std::optional<backfill_rule> parse_backfill_rule(std::string_view text) noexcept;
+
 /// One firing of a schedule.
 struct schedule_run {
   run_id id;

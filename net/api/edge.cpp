@@ -21,6 +21,7 @@ constexpr auto deprecated_since = "@1761955200";
 // What the database notifies; the payload is an id.
 constexpr auto key_channel = "api_key_changed";
 constexpr auto action_channel = "action_called";
+constexpr auto schedule_channel = "schedules_changed";
 
 /// What `name` says; empty when it is absent. errc::malformed_request when it is there twice.
 result<std::string_view> single_header(const http::request& request, std::string_view name) {
@@ -58,6 +59,11 @@ void add_allowance(http::response& answer, const key_guard_options& limits, cons
 }
 
 } // namespace
+
+void edge_state::tell_timer() const {
+  if (cron_timer)
+    caf::anon_send(cron_timer, actors::schedules_changed{});
+}
 
 http::response json_answer(http::status status, std::string body) {
   http::response answer;
@@ -173,12 +179,15 @@ edge::edge(asio::any_io_executor loop, edge_services services, edge_options opti
     : state_(std::make_unique<edge_state>(services, std::move(options))) {
   auto* state = state_.get();
   listener_ = std::make_unique<db::listener>(
-    std::move(loop), services.database.options(), std::vector<std::string>{key_channel, action_channel},
+    std::move(loop), services.database.options(),
+    std::vector<std::string>{key_channel, action_channel, schedule_channel},
     db::listener_callbacks{[state] { state->keys.set_listening(true); },
                            [state] { state->keys.set_listening(false); },
                            [state](std::string_view channel, std::string_view payload) {
                              const auto id = parse_id(payload);
-                             if (id && channel == key_channel)
+                             if (channel == schedule_channel)
+                               state->tell_timer();
+                             else if (id && channel == key_channel)
                                state->keys.forget({*id});
                              else if (id && state->provisioner)
                                caf::anon_send(state->provisioner, actors::nudge_action{{*id}});

@@ -12,6 +12,7 @@
 #include "db/listener.hpp"
 #include "domain/clock.hpp"
 #include "domain/error.hpp"
+#include "domain/time_zone.hpp"
 #include "net/api/key_guard.hpp"
 #include "net/http/message.hpp"
 
@@ -21,6 +22,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -55,6 +57,8 @@ struct edge_services {
   actors::virtfusion_caller& virtfusion;
   const clock& business;
   const actors::runtime::actor_figures& actors;
+  /// The time zone of this name, as `cron_services` has it.
+  std::function<asio::awaitable<result<std::shared_ptr<const time_zone>>>(std::string)> load_zone;
 };
 
 struct edge_state;

@@ -2,6 +2,7 @@
 
 #include "db/audit_log_store.hpp"
 #include "db/catalogue_store.hpp"
+#include "db/schedule_store.hpp"
 #include "db/server_store.hpp"
 #include "net/api/commands.hpp"
 #include "net/api/edge.hpp"
@@ -55,8 +56,9 @@ private:
 struct edge_state {
   edge_state(edge_services given, edge_options chosen)
       : services(given), options(std::move(chosen)), servers(given.database), catalogue(given.database),
-        api_keys(given.database), audit(given.database), keys(api_keys, options.keys),
-        provisioner_gate(options.most_questions), stream_gate(options.most_streams) {}
+        api_keys(given.database), audit(given.database), schedules(given.database),
+        keys(api_keys, options.keys), provisioner_gate(options.most_questions),
+        stream_gate(options.most_streams) {}
 
   edge_services services;
   edge_options options;
@@ -64,9 +66,12 @@ struct edge_state {
   db::catalogue_store catalogue;
   db::api_key_store api_keys;
   db::audit_log_store audit;
+  db::schedule_store schedules;
   key_guard keys;
   http_figures figures;
   const time_zones zones;
+  /// Those that were asked for, of those that there are.
+  std::map<std::string, std::shared_ptr<const time_zone>> loaded_zones;
 
   actors::server_provisioner_actor provisioner;
   actors::virtfusion_gateway_actor gateway;
@@ -87,6 +92,9 @@ struct edge_state {
       co_return error{errc::overloaded, "too many requests are waiting"};
     co_return co_await services.asker.ask<R>(provisioner, patience, std::move(message));
   }
+
+  /// Schedules or runs were changed: the timer that runs on this node looks at once.
+  void tell_timer() const;
 };
 
 /// One request on its way through its route. It outlives the route's coroutine.

@@ -35,6 +35,12 @@ const json::value* field_reader::value(std::string_view name, presence need) {
   return found;
 }
 
+bool field_reader::is_null(std::string_view name) {
+  known_.push_back(name);
+  const auto* found = object_.if_contains(name);
+  return found != nullptr && found->is_null();
+}
+
 std::optional<std::string>
 field_reader::text(std::string_view name, presence need, result<> (*check)(std::string_view)) {
   const auto* found = value(name, need);

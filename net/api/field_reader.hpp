@@ -49,6 +49,8 @@ public:
 
   /// Any value but null.
   const boost::json::value* value(std::string_view name, presence need);
+  /// Whether it is there as null, where that clears what it stands for.
+  bool is_null(std::string_view name);
   /// A string. With `check`, one that passes it; else its reason is noted.
   std::optional<std::string>
   text(std::string_view name, presence need, result<> (*check)(std::string_view) = nullptr);

@@ -1,8 +1,25 @@
 #include "net/api/records.hpp"
 
+#include "domain/cron_description.hpp"
 #include "domain/money.hpp"
 
 namespace skyengine::net::api {
+
+namespace {
+
+void write_failure(json_writer& out, const std::optional<error>& failure) {
+  out.key("error");
+  if (!failure) {
+    out.value(std::nullopt);
+    return;
+  }
+  out.begin_object();
+  out.member("code", to_string(failure->code));
+  out.member("detail", failure->detail);
+  out.end_object();
+}
+
+} // namespace
 
 void begin_server(json_writer& out, const server& one, record_form form) {
   out.begin_object();
@@ -62,15 +79,7 @@ void write(json_writer& out, const action& one) {
   out.member("state", to_string(one.state));
   out.member("step", to_string(one.step));
   out.member("progress", progress_of(one.step));
-  out.key("error");
-  if (one.failure) {
-    out.begin_object();
-    out.member("code", to_string(one.failure->code));
-    out.member("detail", one.failure->detail);
-    out.end_object();
-  } else {
-    out.value(std::nullopt);
-  }
+  write_failure(out, one.failure);
   out.member("requestedBy", one.requested_by);
   out.member("createdAt", one.created_at);
   out.member("finishedAt", one.finished_at);
@@ -131,6 +140,59 @@ void write(json_writer& out, const api_key& one, const std::string& text) {
   out.array("scopes", one.scopes);
   out.member("createdAt", one.created_at);
   out.optional_member("revokedAt", one.revoked_at);
+  out.end_object();
+}
+
+void write(json_writer& out,
+           const schedule& one,
+           const std::vector<std::chrono::sys_seconds>& next,
+           const std::optional<schedule_run>& last_run) {
+  out.begin_object();
+  out.member("name", one.name);
+  out.member("expression", one.expression);
+  const auto parsed = parse_cron(one.expression);
+  out.member("description", parsed ? std::optional{describe(*parsed)} : std::nullopt);
+  out.member("timezone", one.timezone);
+  out.member("paused", one.is_paused);
+  out.member("note", one.note);
+  out.member("catchUp", to_string(one.catch_up));
+  out.member("catchUpWindow", one.catch_up_window.count());
+  out.member("overlap", to_string(one.overlap));
+  out.member("timeout", one.timeout.count());
+  out.member("jitter", one.jitter.count());
+  out.member("retries", one.retries);
+  out.member("alertAfter", one.alert_after);
+  out.member("pauseAfter", one.pause_after);
+  out.member("failures", one.failures);
+  out.key("nextAt");
+  one.next_at ? out.value(instant{*one.next_at}) : out.value(std::nullopt);
+  out.key("next");
+  out.begin_array();
+  for (const auto at : next)
+    out.value(instant{at});
+  out.end_array();
+  out.key("lastRun");
+  if (last_run)
+    write(out, *last_run, one.name);
+  else
+    out.value(std::nullopt);
+  out.end_object();
+}
+
+void write(json_writer& out, const schedule_run& one, std::string_view owner) {
+  out.begin_object();
+  out.member("id", one.id);
+  out.member("schedule", owner);
+  out.member("scheduledAt", instant{one.scheduled_at});
+  out.member("startedAt", one.started_at);
+  out.member("endedAt", one.ended_at);
+  out.member("state", to_string(one.state));
+  out.member("manual", one.is_manual);
+  out.member("node", one.node);
+  out.member("attempts", one.attempts);
+  out.key("figures");
+  out.raw(one.figures);
+  write_failure(out, one.failure);
   out.end_object();
 }
 

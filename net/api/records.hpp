@@ -3,10 +3,15 @@
 #include "domain/action.hpp"
 #include "domain/api_key.hpp"
 #include "domain/catalogue.hpp"
+#include "domain/schedule.hpp"
 #include "domain/server.hpp"
 #include "net/api/json_writer.hpp"
 
+#include <chrono>
+#include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 /// How the engine's records look in JSON.
 namespace skyengine::net::api {
@@ -25,6 +30,14 @@ void write(json_writer& out, const region& one);
 void write(json_writer& out, const user& one);
 /// `text` is the key itself, shown once; empty: left out.
 void write(json_writer& out, const api_key& one, const std::string& text = {});
+
+/// `next`: the times at which it fires next.
+void write(json_writer& out,
+           const schedule& one,
+           const std::vector<std::chrono::sys_seconds>& next,
+           const std::optional<schedule_run>& last_run);
+/// `owner`: the name of its schedule.
+void write(json_writer& out, const schedule_run& one, std::string_view owner);
 
 template <class T>
 std::string to_json(const T& record) {

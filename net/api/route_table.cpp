@@ -47,6 +47,15 @@ constexpr std::array table{
   route{verb::get,     "/v1/users/{userId}",       operators, "",                json, get_user},
   route{verb::put,     "/v1/users/{userId}",       operators, "catalogue:write", json, put_user},
 
+  route{verb::get,     "/v1/cron",                 operators, "cron:read",       json, list_schedules},
+  route{verb::get,     "/v1/cron/{name}",          operators, "cron:read",       json, get_schedule},
+  route{verb::patch,   "/v1/cron/{name}",          operators, "cron:write",      json, patch_schedule},
+  route{verb::get,     "/v1/cron/{name}/runs",     operators, "cron:read",       json, list_runs},
+  route{verb::get,     "/v1/cron/{name}/runs/{id}", operators, "cron:read",      json, get_run},
+  route{verb::post,    "/v1/cron/{name}/run",      operators, "cron:write",      json, post_run},
+  route{verb::post,    "/v1/cron/{name}/backfill", operators, "cron:write",      json, post_backfill},
+  route{verb::post,    "/v1/cron/{name}/runs/{id}/cancel", operators, "cron:write", json, cancel_run},
+
   route{verb::get,     "/v1/api-keys",             operators, "keys:write",      json, list_api_keys},
   route{verb::post,    "/v1/api-keys",             operators, "keys:write",      json, post_api_key},
   route{verb::get,     "/v1/api-keys/{id}",        operators, "keys:write",      json, get_api_key},

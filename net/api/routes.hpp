@@ -41,6 +41,16 @@ answer put_user(edge_state& edge, const call& c);
 answer get_user(edge_state& edge, const call& c);
 answer list_users(edge_state& edge, const call& c);
 
+// cron.cpp
+answer list_schedules(edge_state& edge, const call& c);
+answer get_schedule(edge_state& edge, const call& c);
+answer patch_schedule(edge_state& edge, const call& c);
+answer list_runs(edge_state& edge, const call& c);
+answer get_run(edge_state& edge, const call& c);
+answer post_run(edge_state& edge, const call& c);
+answer post_backfill(edge_state& edge, const call& c);
+answer cancel_run(edge_state& edge, const call& c);
+
 // documents.cpp
 answer get_openapi(edge_state& edge, const call& c);
 answer get_docs(edge_state& edge, const call& c);

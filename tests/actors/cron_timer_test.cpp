@@ -442,6 +442,52 @@ TEST_F(CronTimer, AFailedRunIsTriedAgainAsOftenAsTheScheduleSays) {
   EXPECT_EQ(store.schedules.begin()->second.failures, 1);
 }
 
+TEST_F(CronTimer, ARunThatWaitsForItsNextTryBeginsWhenItIsAskedFor) {
+  script->failure = error{errc::virtfusion_unavailable, "away"};
+  auto one = hourly();
+  one.retries = 1;
+  const auto id = store.add(one).id;
+  start_timer();
+  advance(1h + 1s);
+  EXPECT_THAT(told(), SizeIs(1));
+  store.run_by_hand(id, beginning + 1h);
+  caf::anon_send(timer, schedules_changed{});
+  settle();
+  EXPECT_THAT(told(), SizeIs(2));
+  EXPECT_THAT(runs(run_state::failed), SizeIs(1));
+}
+
+TEST_F(CronTimer, WhatIsCancelledWhileItRunsIsNotTriedAgain) {
+  script->answers_at_once = false;
+  auto one = hourly();
+  one.retries = 3;
+  store.add(one);
+  start_timer();
+  advance(1h + 1s);
+  // Nobody has told the timer yet.
+  store.cancel(store.runs.begin()->second.id, business.now());
+  answer(0, error{errc::virtfusion_unavailable, "away"});
+  EXPECT_THAT(runs(run_state::cancelled), SizeIs(1));
+  advance(30min);
+  EXPECT_THAT(told(), SizeIs(1));
+}
+
+TEST_F(CronTimer, ACancelledRunThatWaitedMakesRoomForTheNext) {
+  script->answers_at_once = false;
+  auto one = hourly();
+  one.overlap = overlap_rule::queue;
+  one.timeout = 10h;
+  store.add(one);
+  start_timer();
+  advance(2h + 1s);
+  ASSERT_THAT(runs(run_state::queued), ElementsAre("2026-01-01T02:00:00Z"));
+  store.cancel(store.runs.rbegin()->second.id, business.now());
+  advance(1h);
+  EXPECT_THAT(runs(run_state::queued), ElementsAre("2026-01-01T03:00:00Z"));
+  answer(0);
+  EXPECT_EQ(told(), (std::vector<std::string>{"2026-01-01T01:00:00Z", "2026-01-01T03:00:00Z"}));
+}
+
 TEST_F(CronTimer, FailedRunsInARowAreAlertedAndPauseTheSchedule) {
   const test::log_capture log;
   script->failure = error{errc::internal, "broken"};

@@ -159,8 +159,8 @@ std::string contract::operation_of(std::string_view method, std::string_view tar
 }
 
 std::vector<std::string> contract::operations() const {
-  constexpr std::array<std::pair<std::string_view, std::string_view>, 4> methods{
-    {{"get", "GET"}, {"post", "POST"}, {"put", "PUT"}, {"delete", "DELETE"}}};
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 5> methods{
+    {{"get", "GET"}, {"post", "POST"}, {"put", "PUT"}, {"patch", "PATCH"}, {"delete", "DELETE"}}};
   std::vector<std::string> out;
   for (const auto& [path, item] : document_.at("paths").as_object())
     for (const auto& [key, method] : methods)

@@ -1,6 +1,7 @@
 #include "tests/support/engine.hpp"
 
 #include "db/api_key_store.hpp"
+#include "domain/time_zone_file.hpp"
 #include "net/api/api_key_secret.hpp"
 #include "tests/support/at_end.hpp"
 #include "tests/support/contract.hpp"
@@ -16,6 +17,13 @@ namespace skyengine::test {
 namespace {
 
 using namespace std::chrono_literals;
+
+asio::awaitable<result<std::shared_ptr<const time_zone>>> load_zone(std::string name) {
+  auto zone = load_time_zone(name);
+  if (!zone)
+    co_return zone.error();
+  co_return std::make_shared<const time_zone>(std::move(*zone));
+}
 
 const std::vector<std::string> all_scopes{known_scopes.begin(), known_scopes.end()};
 
@@ -60,10 +68,11 @@ engine::engine(const test_database& database,
                const simulated_panel& panel,
                net::api::edge_options options,
                rig_options rig_settings)
-    : rig(database, panel, std::move(rig_settings)), edge(rig.runtime.loop().get_executor(),
-                                                          {rig.db, rig.runtime.asker(), rig.runtime.timers(),
-                                                           rig.caller, rig.business, rig.runtime.figures()},
-                                                          std::move(options)),
+    : rig(database, panel, std::move(rig_settings)),
+      edge(rig.runtime.loop().get_executor(),
+           {rig.db, rig.runtime.asker(), rig.runtime.timers(), rig.caller, rig.business,
+            rig.runtime.figures(), load_zone},
+           std::move(options)),
       server(
         rig.runtime.loop().get_executor(),
         {},

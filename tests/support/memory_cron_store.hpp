@@ -35,7 +35,17 @@ public:
     one.state = run_state::queued;
     one.is_manual = true;
     one.ended_at.reset();
+    not_before[one.id].reset();
     return one.id;
+  }
+  /// And with a cancellation.
+  void cancel(run_id id, instant now) {
+    auto& one = find(id);
+    cancelled[id] = true;
+    if (one.state != run_state::queued)
+      return;
+    one.state = run_state::cancelled;
+    one.ended_at = now;
   }
 
   asio::awaitable<result<bool>> take_timer(db::timer_holder who) override {
@@ -134,11 +144,11 @@ public:
       auto& run = find(how.run);
       if (who.token != holder || run.state != run_state::running)
         continue;
-      run.state = how.state;
+      run.state = how.state == run_state::queued && cancelled[run.id] ? run_state::cancelled : how.state;
       run.figures = how.figures;
       run.failure = how.failure;
       not_before[run.id] = how.not_before;
-      if (is_over(how.state))
+      if (is_over(run.state))
         run.ended_at = now;
       auto& owner = schedules.at(run.schedule);
       const auto has_failed = how.state == run_state::failed || how.state == run_state::timed_out;
@@ -153,7 +163,7 @@ public:
         ++owner.version;
         changes_.push_back(owner.id);
       }
-      all.push_back({run.id, owner.failures, pauses});
+      all.push_back({run.id, run.state, owner.failures, pauses});
     }
     ++end_statements;
     co_return all;
