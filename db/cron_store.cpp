@@ -103,21 +103,21 @@ constexpr statement end_runs{"cron_end", SKYENGINE_CRON_HOLDER R"sql(,
       FROM wanted d WHERE r.id = d.id
     RETURNING r.id, r.schedule_id, r.state, r.error_detail),
   counts AS (
-    SELECT s.id, e.error_detail,
-           CASE e.state WHEN 'succeeded' THEN 0 WHEN 'failed' THEN s.failures + 1 WHEN 'timed_out' THEN s.failures + 1
-                        ELSE s.failures END AS failures,
-           e.state IN ('failed', 'timed_out') AS has_failed
-      FROM ended e JOIN schedules s ON s.id = e.schedule_id),
+    SELECT s.id, e.error_detail, f.has_failed, f.failures,
+           coalesce(NOT s.paused AND f.has_failed AND f.failures >= s.pause_after, false) AS pauses
+      FROM ended e
+      JOIN schedules s ON s.id = e.schedule_id
+     CROSS JOIN LATERAL (
+        SELECT e.state IN ('failed', 'timed_out') AS has_failed,
+               CASE WHEN e.state = 'succeeded' THEN 0 WHEN e.state IN ('failed', 'timed_out') THEN s.failures + 1
+                    ELSE s.failures END AS failures) AS f),
   counted AS (
     UPDATE schedules s
-       SET failures = c.failures,
-           paused = s.paused OR (c.has_failed AND c.failures >= s.pause_after),
-           note = CASE WHEN NOT s.paused AND c.has_failed AND c.failures >= s.pause_after
-                       THEN 'paused after ' || c.failures || ' failed runs in a row' ELSE s.note END,
-           next_at = CASE WHEN c.has_failed AND c.failures >= s.pause_after THEN NULL ELSE s.next_at END,
-           version = s.version + (NOT s.paused AND c.has_failed AND coalesce(c.failures >= s.pause_after, false))::integer,
-           change = CASE WHEN NOT s.paused AND c.has_failed AND c.failures >= s.pause_after
-                         THEN nextval('schedule_changes') ELSE s.change END
+       SET failures = c.failures, paused = s.paused OR c.pauses,
+           note = CASE WHEN c.pauses THEN 'paused after ' || c.failures || ' failed runs in a row' ELSE s.note END,
+           next_at = CASE WHEN c.pauses THEN NULL ELSE s.next_at END,
+           version = s.version + c.pauses::integer,
+           change = CASE WHEN c.pauses THEN nextval('schedule_changes') ELSE s.change END
       FROM counts c WHERE s.id = c.id AND c.failures <> s.failures
     RETURNING s.id, s.name, s.paused, s.failures, s.alert_after, c.has_failed, c.error_detail),
   told AS (

@@ -156,6 +156,17 @@ TEST_F(CronStore, AnotherAttemptWaitsForItsTime) {
   EXPECT_EQ(sql("SELECT attempts FROM runs"), "2");
 }
 
+TEST_F(CronStore, AFailureOfAScheduleThatIsNeverPausedByItIsStored) {
+  sql("UPDATE schedules SET pause_after = NULL");
+  const auto run = fire_at(noon).runs.at(0).run;
+  const auto ended =
+    end({run, run_state::failed, std::nullopt, "{}", error{errc::virtfusion_unavailable, "away"}});
+  ASSERT_TRUE(ended);
+  EXPECT_EQ(ended->failures, 1);
+  EXPECT_FALSE(ended->is_paused);
+  EXPECT_EQ(sql("SELECT state || ' ' || error_detail FROM runs"), "failed away");
+}
+
 TEST_F(CronStore, FailuresInARowAreToldAndPause) {
   for (int i = 0; i < 3; ++i) {
     sql("DELETE FROM runs");
