@@ -42,6 +42,7 @@ struct arguments {
   bool is_markdown = false;
   commands::cron_next_options cron_next;
   std::string cron_expression;
+  commands::run_options run;
 };
 
 /// The demo's story stands on the terminal; its log goes to a file beside the database. -1 where that cannot
@@ -174,6 +175,16 @@ int run(int argc, char** argv) {
     add(catalogue, "apply", "Write plans and regions of a TOML file into the catalogue",
         [&](const auto&) { return commands::apply_catalogue(given.context, given.catalogue_file); });
   apply->add_option("FILE", given.catalogue_file)->required();
+
+  auto* tick = add(&app, "run", "Run one tick of a built-in schedule, and end with its outcome",
+                   [&](const auto&) { return commands::run_tick(given.context, given.run); });
+  tick->add_option("WHAT", given.run.what, "hourly, monthly, dunning or clean-up")
+    ->required()
+    ->check(CLI::IsMember(commands::run_words()));
+  tick
+    ->add_option("--at", given.run.at,
+                 "A past time in the tick that is meant, as in 2026-11-23T10:00:00Z (default: the latest)")
+    ->type_name("TIME");
 
   auto* cron = app.add_subcommand("cron", "Cron expressions");
   cron->require_subcommand(1);

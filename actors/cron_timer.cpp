@@ -314,7 +314,7 @@ struct cron_timer_state {
       return;
     }
     const auto is_first = !std::exchange(is_holder, true);
-    if (is_first)
+    if (is_first && !options.only)
       log::info("this node fires the schedules", {{"schedules", state.changes.schedules.size()}});
     last_change = std::max(last_change, state.changes.last);
     zones = state.zones;
@@ -346,7 +346,7 @@ struct cron_timer_state {
       log::error("a schedule cannot be read, and does not fire",
                  {{"schedule", row.name},
                   {"error", parsed ? "there is no time zone " + row.timezone : parsed.error().detail}});
-    if (row.is_paused || !one.expression)
+    if (row.is_paused || !one.expression || options.only)
       return;
     if (row.next_at) {
       push(one);
@@ -368,7 +368,7 @@ struct cron_timer_state {
   void take_up(const db::open_run& found, bool is_first_look) {
     const auto id = found.run.id;
     const auto at = schedules.find(found.run.schedule);
-    if (at == schedules.end() || gone_in_look.contains(id))
+    if (at == schedules.end() || gone_in_look.contains(id) || (options.only && id != *options.only))
       return;
     auto& owner = at->second;
     if (found.run.state == run_state::running) {

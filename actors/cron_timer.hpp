@@ -16,6 +16,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace skyengine::actors {
@@ -30,6 +31,8 @@ struct cron_timer_options {
   /// The longest that it sleeps: so soon it notices that a clock was set.
   std::chrono::milliseconds longest_sleep{1'000};
   std::uint64_t seed = 0;
+  /// Carries out this run alone, and fires nothing.
+  std::optional<run_id> only = {};
   std::function<db::real_time()> real_now = [] {
     return std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now());
   };

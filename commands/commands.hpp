@@ -47,6 +47,18 @@ int create_api_key(const context& given,
 /// Writes plans and regions of a TOML file into the catalogue, and says what changed.
 int apply_catalogue(const context& given, const std::filesystem::path& file);
 
+/// What `run` takes: `hourly`, `monthly`, …
+std::vector<std::string> run_words();
+struct run_options {
+  /// One of run_words().
+  std::string what;
+  /// A time in that tick, as it stands on the command line. Absent: the latest.
+  std::optional<std::string> at = {};
+};
+/// Runs one tick of a built-in schedule to its end and prints its outcome; 0 when it has succeeded, also
+/// before.
+int run_tick(const context& given, const run_options& options);
+
 /// As they stand on the command line.
 struct cron_next_options {
   std::string expression;

@@ -2,6 +2,7 @@
 
 #include "actors/runtime/coroutines.hpp"
 #include "actors/virtfusion_gateway.hpp"
+#include "commands/actor_options.hpp"
 #include "commands/build_info.hpp"
 #include "domain/log.hpp"
 #include "domain/time_zone_file.hpp"
@@ -191,12 +192,9 @@ result<> engine::compose(const config::settings& settings) {
                         caf::anon_send(provisioner_, actors::lease_acquired{});
                         return caf::actor_cast<caf::strong_actor_ptr>(provisioner_);
                       }});
-  actors::cleaner_options cleaning;
-  cleaning.keep_keys = settings.idempotency.keep;
-  cleaning.keep_runs = settings.cron.keep_runs;
-  children.push_back({"cleaner", [this, cleaning] {
+  children.push_back({"cleaner", [this] {
                         cleaner_ = actors::spawn_cleaner(session_->runtime().system(), loop().get_executor(),
-                                                         *clean_up_, cleaning);
+                                                         *clean_up_, cleaner_options(settings_));
                         return caf::actor_cast<caf::strong_actor_ptr>(cleaner_);
                       }});
   actors::cron_timer_options firing;
