@@ -78,7 +78,7 @@ struct cleaner_state {
   }
 
   struct cleaning {
-    runtime::open_promise promise;
+    std::vector<runtime::open_promise> promises;
     wanted_flag is_wanted;
   };
 
@@ -91,20 +91,26 @@ struct cleaner_state {
       },
       [this](const cleaned& done) {
         auto one = std::move(under_way.extract(done.run).mapped());
-        if (done.outcome)
-          one.promise.deliver(*done.outcome);
-        else
-          one.promise.fail(done.outcome.error());
+        for (auto& promise : one.promises) {
+          if (done.outcome)
+            promise.deliver(*done.outcome);
+          else
+            promise.fail(done.outcome.error());
+        }
       },
     };
   }
 
   caf::result<cron_outcome> on_cron_tick(const cron_tick& tick) {
-    if (under_way.contains(tick.run))
-      return runtime::to_caf({errc::conflict, "this clean-up is under way already"});
     auto promise = self->make_response_promise<cron_outcome>();
+    if (const auto found = under_way.find(tick.run); found != under_way.end()) {
+      // Told anew under another lease: its outcome is this one's.
+      found->second.promises.emplace_back(promise);
+      return promise;
+    }
     const auto is_wanted = std::make_shared<bool>(true);
-    under_way.emplace(tick.run, cleaning{runtime::open_promise{promise}, is_wanted});
+    auto& one = under_way.emplace(tick.run, cleaning{{}, is_wanted}).first->second;
+    one.promises.emplace_back(promise);
     const implementation handle{self};
     asio::co_spawn(loop, clean_up(*store, options, instant{tick.scheduled_at}, is_wanted),
                    [handle, run = tick.run](std::exception_ptr bug, result<cron_outcome> outcome) {

@@ -16,6 +16,7 @@
 #include "domain/time_zone_file.hpp"
 
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
 #include <boost/asio/ip/host_name.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <caf/send.hpp>
@@ -59,8 +60,9 @@ public:
       : session_(std::move(session)), settings_(settings),
         node_(asio::ip::host_name() + ":run-" + std::string{word}),
         lease_(nodes_, timers(), session_->business(), node_) {
-    name_lock_ = std::make_unique<db::session_lock>(loop().get_executor(), session_->options(),
-                                                    "skyengine node " + node_, [] {});
+    name_lock_ = std::make_unique<db::session_lock>(
+      loop().get_executor(), session_->options(), "skyengine node " + node_,
+      [this] { asio::co_spawn(loop(), keep_name(), asio::detached); });
   }
 
   ~tick_runner() {
@@ -114,7 +116,7 @@ private:
       co_return asked.error();
     if (asked->state == run_state::succeeded)
       co_return report{*asked, true};
-    co_return co_await see_to_its_end(*asked);
+    co_return co_await see_to_its_end(*asked, std::move(schedule_name));
   }
 
   instant now() const { return session_->business().now(); }
@@ -136,7 +138,7 @@ private:
     return *due;
   }
 
-  asio::awaitable<result<report>> see_to_its_end(schedule_run run) {
+  asio::awaitable<result<report>> see_to_its_end(schedule_run run, std::string schedule_name) {
     std::optional<run_state> told;
     auto look_for_lead = timers().now();
     for (;;) {
@@ -145,7 +147,10 @@ private:
       if (is_over(run.state))
         co_return report{run, false};
       if (is_stopping_ && !co_await cancel(run))
-        co_return error{errc::conflict, "it goes on: GET /v1/cron/NAME/runs/" + std::to_string(run.id.value)};
+        co_return error{errc::conflict,
+                        (run.state == run_state::queued ? "the run waits for its turn" : "the run goes on") +
+                          std::string{": GET /v1/cron/"} + schedule_name + "/runs/" +
+                          std::to_string(run.id.value)};
       if (!timer_ && timers().now() >= look_for_lead) {
         look_for_lead = timers().now() + lead_again;
         co_await become_node(run.id);
@@ -215,12 +220,21 @@ private:
                      [this]() -> asio::awaitable<void> {
                        static_cast<void>(
                          co_await session_->runtime().asker().ask<void>(timer_, 5s, actors::stop_firing{}));
+                       // A lease goes by the node's name.
+                       while (!name_lock_->is_held() && !has_left_)
+                         co_await actors::runtime::wait_until(timers(), timers().now() + poll);
                      },
                      [this](std::int64_t) { caf::anon_send(timer_, actors::timer_lease_acquired{}); }),
                    [](std::exception_ptr bug) {
                      if (bug)
                        std::rethrow_exception(bug);
                    });
+  }
+
+  /// The connection that held the name was lost.
+  asio::awaitable<void> keep_name() {
+    while (!has_left_ && !co_await name_lock_->acquire(1s))
+      co_await actors::runtime::wait_until(timers(), timers().now() + 1s);
   }
 
   static asio::awaitable<result<std::shared_ptr<const time_zone>>> load_zone(std::string name) {
@@ -234,6 +248,7 @@ private:
     if (!timer_)
       co_return;
     static_cast<void>(co_await session_->runtime().asker().ask<void>(timer_, 5s, actors::stop_firing{}));
+    has_left_ = true;
     co_await lease_.release();
     name_lock_->release();
   }
@@ -252,6 +267,7 @@ private:
   actors::cron_timer_actor timer_;
   bool is_stopping_ = false;
   bool is_cancelling_ = false;
+  bool has_left_ = false;
 };
 
 std::string told(const std::string& schedule_name, const schedule_run& run) {

@@ -11,10 +11,14 @@ constexpr statement delete_expired_keys{"clean_up_keys", R"sql(
            LIMIT $2::bigint) AS old
    WHERE k.caller = old.caller AND k.key = old.key)sql"};
 
+// One that was asked for again meanwhile is not over any more.
 constexpr statement delete_old_runs{"clean_up_runs", R"sql(
   DELETE FROM runs r
-   USING (SELECT id FROM runs WHERE ended_at <= $1::timestamptz ORDER BY ended_at LIMIT $2::bigint) AS old
-   WHERE r.id = old.id)sql"};
+   USING (SELECT id FROM runs
+           WHERE ended_at <= $1::timestamptz
+             AND NOT EXISTS (SELECT FROM idempotency_keys k WHERE k.run_id = runs.id)
+           ORDER BY ended_at LIMIT $2::bigint) AS old
+   WHERE r.id = old.id AND r.ended_at <= $1::timestamptz)sql"};
 
 result<std::int64_t> affected(const result<rows>& done) {
   if (!done)

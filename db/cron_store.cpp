@@ -28,23 +28,43 @@ constexpr statement list_changes{"cron_changes", "SELECT" SKYENGINE_SCHEDULE_COL
      WHERE l.name = 'cron' AND l.token = $1::bigint AND n.lease_until > clock_timestamp()
        FOR SHARE OF l))sql"
 
+// What a node that is gone was running waits again; one that shut down in order did not end by it.
 constexpr statement take_runs{"cron_open_runs", SKYENGINE_CRON_HOLDER R"sql(,
+  lost AS (
+    SELECT r.id, CASE WHEN r.cancel_requested THEN 'cancelled'
+                      WHEN NOT r.let_go AND r.interruptions >= $3::integer THEN 'failed' ELSE 'queued' END AS state
+      FROM runs r, holder h WHERE r.state = 'running' AND r.token <> h.token
+       FOR UPDATE OF r),
   orphans AS (
     UPDATE runs r
-       SET state = CASE WHEN r.cancel_requested THEN 'cancelled' WHEN r.interruptions >= $3::integer THEN 'failed'
-                        ELSE 'queued' END,
-           ended_at = CASE WHEN r.cancel_requested OR r.interruptions >= $3::integer THEN $2::timestamptz END,
-           error_code = CASE WHEN r.interruptions >= $3::integer THEN 'internal' END,
-           error_detail = CASE WHEN r.interruptions >= $3::integer THEN 'the node ended each time while it ran' END,
-           interruptions = r.interruptions + 1, node = NULL, token = NULL
-      FROM holder h WHERE r.state = 'running' AND r.token <> h.token
+       SET state = l.state, ended_at = CASE WHEN l.state <> 'queued' THEN $2::timestamptz END,
+           error_code = CASE WHEN l.state = 'failed' THEN 'internal' END,
+           error_detail = CASE WHEN l.state = 'failed' THEN 'the node ended each time while it ran' END,
+           interruptions = r.interruptions + (NOT r.let_go)::integer, tries = greatest(r.tries - 1, 0), let_go = false,
+           deadline = NULL, node = NULL, token = NULL
+      FROM lost l WHERE r.id = l.id
     RETURNING r.*),
+  counted AS (
+    UPDATE schedules s SET failures = s.failures + f.runs
+      FROM (SELECT schedule_id, count(*) AS runs FROM orphans WHERE state = 'failed' GROUP BY schedule_id) AS f
+     WHERE s.id = f.schedule_id
+    RETURNING s.name, s.failures),
+  told AS (
+    INSERT INTO outbox (kind, subject, body, created_at)
+    SELECT 'alert', 'cron_failing ' || name,
+           jsonb_build_object('alert', 'cron_failing', 'schedule', name, 'failures', failures,
+                              'error', 'the node ended each time while it ran'),
+           $2::timestamptz
+      FROM counted),
   still_open AS (
-    SELECT * FROM orphans WHERE state = 'queued'
+    SELECT * FROM orphans WHERE state IN ('queued', 'failed')
     UNION ALL
-    SELECT r.* FROM runs r, holder h WHERE r.state = 'queued' OR (r.state = 'running' AND r.token = h.token))
-  SELECT)sql" SKYENGINE_RUN_COLUMNS R"sql(, r.not_before, r.cancel_requested
-    FROM still_open r ORDER BY r.scheduled_at, r.id LIMIT $4::bigint)sql"};
+    SELECT r.* FROM runs r, holder h WHERE r.state = 'queued' OR (r.state = 'running' AND r.token = h.token)),
+  ranked AS (
+    SELECT *, row_number() OVER (PARTITION BY schedule_id, state ORDER BY scheduled_at, id) AS place FROM still_open
+     WHERE $5::bigint IS NULL OR id = $5::bigint)
+  SELECT)sql" SKYENGINE_RUN_COLUMNS R"sql(, r.tries, r.not_before, r.cancel_requested
+    FROM ranked r WHERE r.state <> 'queued' OR r.place <= $4::bigint ORDER BY r.scheduled_at, r.id)sql"};
 
 constexpr statement fire_schedules{"cron_fire", SKYENGINE_CRON_HOLDER R"sql(,
   clocks AS (
@@ -53,10 +73,13 @@ constexpr statement fire_schedules{"cron_fire", SKYENGINE_CRON_HOLDER R"sql(,
     UPDATE schedules s SET next_at = to_timestamp(nullif(d.next_at, $4::bigint))
       FROM unnest($5::bigint[], $6::bigint[], $7::bigint[]) AS d (id, version, next_at), holder, clocks
      WHERE s.id = d.id AND s.version = d.version AND NOT s.paused AND clocks.agree
-    RETURNING s.id),
+    RETURNING s.id, s.timeout),
   added AS (
-    INSERT INTO runs (schedule_id, scheduled_at, state, attempts, not_before, node, token, started_at, ended_at)
+    INSERT INTO runs (schedule_id, scheduled_at, state, attempts, tries, deadline, not_before, node, token, started_at,
+                      ended_at)
     SELECT r.schedule, to_timestamp(r.scheduled_at), r.state, (r.state = 'running')::integer,
+           (r.state = 'running')::integer,
+           CASE WHEN r.state = 'running' THEN clock_timestamp() + make_interval(secs => m.timeout) END,
            to_timestamp(nullif(r.not_before, $4::bigint) / 1000000.0),
            CASE WHEN r.state = 'running' THEN h.node END, CASE WHEN r.state = 'running' THEN h.token END,
            CASE WHEN r.state = 'running' THEN $2::timestamptz END, CASE WHEN r.state = 'skipped' THEN $2::timestamptz END
@@ -72,24 +95,40 @@ constexpr statement fire_schedules{"cron_fire", SKYENGINE_CRON_HOLDER R"sql(,
 
 // Begun again by the same holder, it has begun: the first answer may have been lost.
 constexpr statement begin_run{"cron_begin", SKYENGINE_CRON_HOLDER R"sql(,
+  clocks AS (
+    SELECT coalesce(abs(extract(epoch FROM clock_timestamp() - $4::timestamptz)) <= 60, true) AS agree),
   begun AS (
     UPDATE runs r
-       SET state = 'running', attempts = r.attempts + (r.state = 'queued')::integer, not_before = NULL, node = h.node, token = h.token,
-           started_at = $3::timestamptz, error_code = NULL, error_detail = NULL
-      FROM holder h
-     WHERE r.id = $2::bigint AND NOT r.cancel_requested
-       AND (r.state = 'queued' OR (r.state = 'running' AND r.token = h.token))
+       SET state = 'running', attempts = r.attempts + (r.state = 'queued')::integer,
+           tries = r.tries + (r.state = 'queued')::integer, not_before = NULL, node = h.node, token = h.token,
+           deadline = clock_timestamp() + make_interval(secs => s.timeout), started_at = $3::timestamptz,
+           error_code = NULL, error_detail = NULL
+      FROM holder h, schedules s, clocks c
+     WHERE r.id = $2::bigint AND s.id = r.schedule_id AND c.agree
+       AND ((r.state = 'queued' AND NOT r.cancel_requested) OR (r.state = 'running' AND r.token = h.token))
     RETURNING 1)
-  SELECT count(*) AS moved FROM begun)sql"};
+  SELECT c.agree, (SELECT count(*) FROM begun) AS moved FROM clocks c)sql"};
+
+// No more is let go of than what this node runs.
+constexpr statement let_runs_go{"cron_let_go", SKYENGINE_CRON_HOLDER R"sql(
+  UPDATE runs r SET let_go = true FROM holder h WHERE r.state = 'running' AND r.token = h.token)sql"};
+
+constexpr statement list_successes{"cron_last_successes", R"sql(
+  SELECT s.name, extract(epoch FROM r.ended_at)::bigint AS at
+    FROM schedules s
+   CROSS JOIN LATERAL (SELECT ended_at FROM runs WHERE schedule_id = s.id AND state = 'succeeded'
+                        ORDER BY scheduled_at DESC LIMIT 1) AS r)sql"};
 
 constexpr statement end_runs{"cron_end", SKYENGINE_CRON_HOLDER R"sql(,
-  -- What somebody cancelled meanwhile is not tried again.
+  -- What was cancelled meanwhile, or is of a schedule that was paused, is not tried again.
   wanted AS (
-    SELECT r.id, CASE WHEN r.cancel_requested AND d.state = 'queued' THEN 'cancelled' ELSE d.state END AS state,
+    SELECT r.id,
+           CASE WHEN d.state = 'queued' AND r.cancel_requested THEN 'cancelled'
+                WHEN d.state = 'queued' AND s.paused AND NOT r.manual THEN 'failed' ELSE d.state END AS state,
            d.not_before, d.figures, d.code, d.detail
       FROM unnest($4::bigint[], $5::text[], $6::bigint[], $7::text[], $8::text[], $9::text[])
              AS d (id, state, not_before, figures, code, detail)
-      JOIN runs r ON r.id = d.id, holder h
+      JOIN runs r ON r.id = d.id JOIN schedules s ON s.id = r.schedule_id, holder h
      WHERE r.state = 'running' AND r.token = h.token
        FOR UPDATE OF r),
   ended AS (
@@ -98,6 +137,7 @@ constexpr statement end_runs{"cron_end", SKYENGINE_CRON_HOLDER R"sql(,
            not_before = CASE WHEN d.state = 'queued'
                              THEN to_timestamp(nullif(d.not_before, $3::bigint) / 1000000.0) END,
            figures = d.figures::jsonb, error_code = nullif(d.code, ''), error_detail = nullif(d.detail, ''),
+           deadline = NULL,
            node = CASE WHEN d.state <> 'queued' THEN r.node END,
            token = CASE WHEN d.state <> 'queued' THEN r.token END
       FROM wanted d WHERE r.id = d.id
@@ -111,6 +151,9 @@ constexpr statement end_runs{"cron_end", SKYENGINE_CRON_HOLDER R"sql(,
         SELECT e.state IN ('failed', 'timed_out') AS has_failed,
                CASE WHEN e.state = 'succeeded' THEN 0 WHEN e.state IN ('failed', 'timed_out') THEN s.failures + 1
                     ELSE s.failures END AS failures) AS f),
+  -- Changes are numbered in the order in which they are seen: before any row is locked.
+  numbering AS MATERIALIZED (
+    SELECT pg_advisory_xact_lock(hashtext('schedule_changes')) FROM counts WHERE pauses LIMIT 1),
   counted AS (
     UPDATE schedules s
        SET failures = c.failures, paused = s.paused OR c.pauses,
@@ -118,15 +161,19 @@ constexpr statement end_runs{"cron_end", SKYENGINE_CRON_HOLDER R"sql(,
            next_at = CASE WHEN c.pauses THEN NULL ELSE s.next_at END,
            version = s.version + c.pauses::integer,
            change = CASE WHEN c.pauses THEN nextval('schedule_changes') ELSE s.change END
-      FROM counts c WHERE s.id = c.id AND c.failures <> s.failures
+      FROM counts c LEFT JOIN numbering ON true WHERE s.id = c.id AND c.failures <> s.failures
     RETURNING s.id, s.name, s.paused, s.failures, s.alert_after, c.has_failed, c.error_detail),
+  stopped AS (
+    UPDATE runs r
+       SET state = CASE WHEN r.error_code IS NULL THEN 'skipped' ELSE 'failed' END, ended_at = $2::timestamptz
+      FROM counts c WHERE c.pauses AND r.schedule_id = c.id AND r.state = 'queued' AND NOT r.manual),
   told AS (
     INSERT INTO outbox (kind, subject, body, created_at)
     SELECT 'alert', 'cron_failing ' || c.name,
            jsonb_build_object('alert', 'cron_failing', 'schedule', c.name, 'failures', c.failures,
                               'error', c.error_detail),
            $2::timestamptz
-      FROM counted c WHERE c.has_failed AND c.failures = c.alert_after)
+      FROM counted c WHERE c.has_failed AND c.failures % c.alert_after = 0)
   SELECT e.id, e.state, coalesce(c.failures, 0) AS failures, coalesce(c.paused, false) AS paused
     FROM ended e LEFT JOIN counted c ON c.id = e.schedule_id)sql"};
 
@@ -157,15 +204,17 @@ asio::awaitable<result<cron_store::changes>> postgres_cron_store::changed_after(
   co_return all;
 }
 
-asio::awaitable<result<std::vector<open_run>>> postgres_cron_store::open_runs(timer_holder who, instant now) {
-  const auto found = co_await db_.run(take_runs, who.token, now, most_interruptions, most_open_runs);
+asio::awaitable<result<std::vector<open_run>>>
+postgres_cron_store::open_runs(timer_holder who, instant now, std::optional<run_id> only) {
+  const auto found = co_await db_.run(take_runs, who.token, now, most_interruptions, most_waiting_runs, only);
   if (!found)
     co_return found.error();
   std::vector<open_run> all;
   all.reserve(found->size());
   for (std::size_t i = 0; i < found->size(); ++i) {
     const auto r = (*found)[i];
-    all.push_back({to_run(r), r.find<instant>("not_before"), r.get<bool>("cancel_requested")});
+    all.push_back({to_run(r), static_cast<int>(r.get<std::int64_t>("tries")), r.find<instant>("not_before"),
+                   r.get<bool>("cancel_requested")});
   }
   co_return all;
 }
@@ -214,11 +263,32 @@ asio::awaitable<result<std::optional<fired>>> postgres_cron_store::fire(timer_ho
   co_return all;
 }
 
-asio::awaitable<result<bool>> postgres_cron_store::begin(timer_holder who, run_id run, instant now) {
-  const auto begun = co_await db_.run(begin_run, who.token, run, now);
+asio::awaitable<result<bool>>
+postgres_cron_store::begin(timer_holder who, run_id run, instant now, std::optional<real_time> system_now) {
+  const auto begun = co_await db_.run(begin_run, who.token, run, now, system_now);
   if (!begun)
     co_return begun.error();
+  if (!begun->front().get<bool>("agree"))
+    co_return error{errc::conflict, std::string{clocks_differ}};
   co_return begun->front().get<std::int64_t>("moved") > 0;
+}
+
+asio::awaitable<result<>> postgres_cron_store::let_go(timer_holder who) {
+  const auto done = co_await db_.run(let_runs_go, who.token);
+  if (!done)
+    co_return done.error();
+  co_return result<>{};
+}
+
+asio::awaitable<result<std::map<std::string, std::chrono::sys_seconds>>>
+postgres_cron_store::last_successes() {
+  const auto found = co_await db_.run(list_successes);
+  if (!found)
+    co_return found.error();
+  std::map<std::string, std::chrono::sys_seconds> all;
+  for (std::size_t i = 0; i < found->size(); ++i)
+    all.emplace((*found)[i].get<std::string>("name"), seconds_in((*found)[i].get<std::int64_t>("at")));
+  co_return all;
 }
 
 asio::awaitable<result<std::vector<cron_store::ended>>>

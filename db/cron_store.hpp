@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -16,9 +17,11 @@ namespace skyengine::db {
 /// Waits that outlive a restart are told by the system's clock.
 using real_time = std::chrono::sys_time<std::chrono::microseconds>;
 
-/// A run that is not over.
+/// A run that is not over, or that a node which is gone has ended once too often.
 struct open_run {
   schedule_run run;
+  /// How often it was begun since it was last asked for, but for the times when its node was gone.
+  int tries = 0;
   /// While queued.
   std::optional<real_time> not_before;
   bool is_cancel_requested = false;
@@ -31,6 +34,8 @@ struct firing {
     /// queued, running (begun with this) or skipped.
     run_state state = run_state::queued;
     std::optional<real_time> not_before;
+    /// For the timer alone: it waits in line for those before it, whatever the overlap.
+    bool is_backlog = false;
   };
   schedule_id schedule;
   /// Nothing is written when the schedule was changed since.
@@ -84,11 +89,13 @@ public:
   /// Schedules that were made or changed after `last`; 0: all.
   virtual asio::awaitable<result<changes>> changed_after(std::int64_t last) = 0;
 
-  /// What is queued and what the holder is running, in the order in which it was due, at most
-  /// `most_open_runs`. What a node that is gone was running is queued again, or has failed by that once too
-  /// often.
-  static constexpr std::int64_t most_open_runs = 5'000;
-  virtual asio::awaitable<result<std::vector<open_run>>> open_runs(timer_holder who, instant now) = 0;
+  /// What is queued (of each schedule at most the first `most_waiting_runs`) and what the holder is running,
+  /// in the order in which it was due. What a node that is gone was running is queued again, or has failed by
+  /// that once too often, with an alert in the outbox: then it is among them this once. With `only`, that run
+  /// alone.
+  static constexpr std::int64_t most_waiting_runs = 1'000;
+  virtual asio::awaitable<result<std::vector<open_run>>>
+  open_runs(timer_holder who, instant now, std::optional<run_id> only) = 0;
 
   /// One transaction: the runs, and the next times. `system_now` (nullopt: not compared) and the database's
   /// clock must agree within a minute: errc::conflict with `clocks_differ` as its detail.
@@ -96,8 +103,15 @@ public:
   fire(timer_holder who, std::vector<firing> wanted, instant now, std::optional<real_time> system_now) = 0;
   static constexpr std::string_view clocks_differ = "the clocks of this node and of the database differ";
 
-  /// Begins a queued run.
-  virtual asio::awaitable<result<bool>> begin(timer_holder who, run_id run, instant now) = 0;
+  /// Begins a queued run. Clocks as with fire.
+  virtual asio::awaitable<result<bool>>
+  begin(timer_holder who, run_id run, instant now, std::optional<real_time> system_now) = 0;
+
+  /// The holder shuts down in order: that its runs are begun anew elsewhere is no sign against them.
+  virtual asio::awaitable<result<>> let_go(timer_holder who) = 0;
+
+  /// When the latest time that succeeded did so, by schedule.
+  virtual asio::awaitable<result<std::map<std::string, std::chrono::sys_seconds>>> last_successes() = 0;
 
   struct ended {
     run_id run;
@@ -121,12 +135,16 @@ public:
 
   asio::awaitable<result<bool>> take_timer(timer_holder who) override;
   asio::awaitable<result<changes>> changed_after(std::int64_t last) override;
-  asio::awaitable<result<std::vector<open_run>>> open_runs(timer_holder who, instant now) override;
+  asio::awaitable<result<std::vector<open_run>>>
+  open_runs(timer_holder who, instant now, std::optional<run_id> only) override;
   asio::awaitable<result<std::optional<fired>>> fire(timer_holder who,
                                                      std::vector<firing> wanted,
                                                      instant now,
                                                      std::optional<real_time> system_now) override;
-  asio::awaitable<result<bool>> begin(timer_holder who, run_id run, instant now) override;
+  asio::awaitable<result<bool>>
+  begin(timer_holder who, run_id run, instant now, std::optional<real_time> system_now) override;
+  asio::awaitable<result<>> let_go(timer_holder who) override;
+  asio::awaitable<result<std::map<std::string, std::chrono::sys_seconds>>> last_successes() override;
   asio::awaitable<result<std::vector<ended>>>
   end(timer_holder who, std::vector<run_end> attempts, instant now) override;
 

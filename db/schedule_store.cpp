@@ -23,7 +23,10 @@ constexpr statement list_schedules{"schedule_list",
                                    "WHERE s.name > $1 ORDER BY s.name LIMIT $2::integer"};
 
 constexpr statement change_schedule{"schedule_change", R"sql(
-  WITH changed AS (
+  WITH numbering AS MATERIALIZED (
+    -- Changes are numbered in the order in which they are seen.
+    SELECT pg_advisory_xact_lock(hashtext('schedule_changes'))),
+  changed AS (
     UPDATE schedules
        SET expression = $3, timezone = $4, paused = $5::boolean, note = $6, catch_up = $7,
            catch_up_window = $8::bigint, overlap = $9, timeout = $10::bigint, jitter = $11::bigint,
@@ -31,8 +34,14 @@ constexpr statement change_schedule{"schedule_change", R"sql(
            next_at = CASE WHEN $15::boolean THEN to_timestamp($16::bigint) ELSE next_at END,
            failures = CASE WHEN paused AND NOT $5::boolean THEN 0 ELSE failures END,
            version = version + 1, change = nextval('schedule_changes')
+      FROM numbering
      WHERE id = $1::bigint AND version = $2::bigint
-    RETURNING id, name),
+    RETURNING id, name, paused),
+  -- A pause ends what waits, but for what was asked for by hand; a try that has failed stays failed.
+  stopped AS (
+    UPDATE runs r
+       SET state = CASE WHEN r.error_code IS NULL THEN 'skipped' ELSE 'failed' END, ended_at = $18::timestamptz
+      FROM changed c WHERE c.paused AND r.schedule_id = c.id AND r.state = 'queued' AND NOT r.manual),
   left_behind AS (
     INSERT INTO runs (schedule_id, scheduled_at, state, ended_at)
     SELECT c.id, to_timestamp(t.at), 'skipped', $18::timestamptz FROM changed c, unnest($17::bigint[]) AS t (at)
@@ -51,7 +60,8 @@ constexpr statement find_one_run{"run_find", "SELECT" SKYENGINE_RUN_COLUMNS R"sq
 // A run that is over waits for its turn again, as if it were new; its attempts go on being counted.
 #define SKYENGINE_QUEUE_AGAIN                                                                                \
   "state = 'queued', manual = true, interruptions = 0, not_before = NULL, cancel_requested = false, "        \
-  "node = NULL, token = NULL, started_at = NULL, ended_at = NULL, figures = '{}', error_code = NULL, "       \
+  "tries = 0, let_go = false, node = NULL, token = NULL, started_at = NULL, ended_at = NULL, figures = "     \
+  "'{}', error_code = NULL, "                                                                                \
   "error_detail = NULL "
 
 constexpr statement request_one_run{"run_request", R"sql(
@@ -73,7 +83,8 @@ constexpr statement request_one_run{"run_request", R"sql(
     INSERT INTO audit_log (at, actor, action, target, detail)
     SELECT $5::timestamptz, $4, 'run', 'schedule ' || s.name, jsonb_build_object('run', p.id, 'at', $11::text)
       FROM put p JOIN schedules s ON s.id = p.schedule_id)
-  SELECT)sql" SKYENGINE_RUN_COLUMNS "," SKYENGINE_TELL_TIMER "FROM there r"};
+  SELECT)sql" SKYENGINE_RUN_COLUMNS ", EXISTS (SELECT FROM put) AS is_put," SKYENGINE_TELL_TIMER
+                                                   "FROM there r"};
 
 // The rows that a backfill runs again, by which it is.
 #define SKYENGINE_BACKFILLED_STATES                                                                          \
@@ -229,7 +240,7 @@ asio::awaitable<result<schedule_run>> schedule_store::request_run(schedule_id id
                                                                   instant now,
                                                                   bool unless_succeeded) {
   const claim_parts part{claim};
-  // A row that has begun between the statement's look and its write is seen by the next look.
+  // A row that has changed between the statement's look and its write is seen by the next look.
   for (int tries = 0; tries < 3; ++tries) {
     const auto put = co_await db_.run(request_one_run, id, seconds_of(at), unless_succeeded, actor, now,
                                       part(&idempotency_claim::caller), part(&idempotency_claim::key),
@@ -237,8 +248,13 @@ asio::awaitable<result<schedule_run>> schedule_store::request_run(schedule_id id
                                       part(&idempotency_claim::body_hash), format_time(instant{at}));
     if (!put)
       co_return put.error();
-    if (!put->empty())
-      co_return to_run(put->front());
+    if (put->empty())
+      continue;
+    auto run = to_run(put->front());
+    const auto stands =
+      run.state == run_state::running || (unless_succeeded && run.state == run_state::succeeded);
+    if (stands || put->front().get<bool>("is_put"))
+      co_return run;
   }
   co_return error{errc::overloaded, "the run is being changed by others"};
 }

@@ -33,7 +33,7 @@ error from_caf(const caf::error& e) {
     return ours;
   }
   if (e == caf::sec::request_timeout)
-    return {errc::deadline_exceeded, "the engine did not answer in time"};
+    return {errc::deadline_exceeded, std::string{no_answer_in_time}};
   if (e == caf::sec::request_receiver_down || e.category() == caf::atom("exit"))
     return {errc::overloaded, "this part of the engine is being restarted", {}, std::chrono::seconds{1}};
   log::error("an actor failed while it answered", {{"error", caf::to_string(e)}});

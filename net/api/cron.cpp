@@ -139,10 +139,22 @@ http::response run_answer(const schedule_run& one, const std::string& owner) {
 
 using claim = std::optional<idempotency_claim>;
 
+/// The answer to a request whose key is bound already. Where nobody was ever answered it counts as the first.
+asio::awaitable<result<http::response>>
+repeat(edge_state& edge, db::idempotency_binding bound, idempotency_claim key, http::response answer) {
+  const auto is_replay = bound.first_status || has_first_answer(edge, key, 1);
+  if (const auto kept = co_await keep_status(edge, key, http::status::accepted); !kept)
+    co_return kept.error();
+  if (is_replay)
+    mark_replayed(answer);
+  co_return answer;
+}
+
 /// What an operator asks of a schedule's runs, once for each key. `Record` stores it, with its key.
 template <class Record>
 asio::awaitable<result<http::response>>
 pull(edge_state& edge, claim key, schedule_id owner, std::string name, Record record) {
+  const first_answer pending{edge, key};
   auto earlier = co_await find_earlier(edge, key);
   if (!earlier)
     co_return earlier.error();
@@ -166,9 +178,7 @@ pull(edge_state& edge, claim key, schedule_id owner, std::string name, Record re
   const auto run = co_await edge.schedules.find_run(owner, *(*earlier)->run);
   if (!run)
     co_return run.error();
-  auto answer = run_answer(*run, name);
-  mark_replayed(answer);
-  co_return answer;
+  co_return co_await repeat(edge, **earlier, *key, run_answer(*run, name));
 }
 
 http::response backfill_answer(const std::string& owner,
@@ -384,6 +394,7 @@ answer post_backfill(edge_state& edge, const call& c) {
       co_return found.error();
     co_return backfill_answer(what.name, wanted, static_cast<std::int64_t>(found->size()), &*found);
   }
+  const first_answer pending{edge, *key};
   auto earlier = co_await find_earlier(edge, *key);
   if (!earlier)
     co_return earlier.error();
@@ -411,9 +422,7 @@ answer post_backfill(edge_state& edge, const call& c) {
   const auto runs = co_await edge.schedules.backfilled(*(*earlier)->audit_line);
   if (!runs)
     co_return runs.error();
-  auto answer = backfill_answer(what.name, wanted, *runs, nullptr);
-  mark_replayed(answer);
-  co_return answer;
+  co_return co_await repeat(edge, **earlier, **key, backfill_answer(what.name, wanted, *runs, nullptr));
 }
 
 } // namespace skyengine::net::api

@@ -3,6 +3,8 @@
 #include "domain/cron_expression.hpp"
 #include "domain/time_format.hpp"
 
+#include <algorithm>
+#include <cstddef>
 #include <string>
 
 namespace skyengine::net::api {
@@ -19,7 +21,7 @@ constexpr std::int64_t longest_jitter = 86'400;
 constexpr std::int64_t longest_window = 2 * 31'622'400;
 constexpr std::int64_t most_retries = 100;
 constexpr std::int64_t most_failures = 1'000;
-constexpr std::size_t longest_note = 500;
+constexpr std::ptrdiff_t longest_note = 500;
 // No schedule is older.
 constexpr sys_seconds earliest = sys_days{std::chrono::year{2000} / 1 / 1};
 
@@ -30,8 +32,10 @@ result<> check_expression(std::string_view text) {
 }
 
 result<> check_note(std::string_view text) {
-  if (text.empty() || text.size() > longest_note)
-    return error{errc::invalid_request, "is not 1 to " + std::to_string(longest_note) + " bytes long"};
+  // Of UTF-8, each character has one byte that continues none.
+  const auto length = std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; });
+  if (length < 1 || length > longest_note)
+    return error{errc::invalid_request, "is not 1 to " + std::to_string(longest_note) + " characters long"};
   return {};
 }
 

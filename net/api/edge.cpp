@@ -200,6 +200,7 @@ void edge::close() {
   listener_.reset();
   state_->provisioner = nullptr;
   state_->gateway = nullptr;
+  state_->cron_timer = nullptr;
   state_->supervisor = nullptr;
 }
 

@@ -143,6 +143,16 @@ TEST_F(ApiCron, APauseHasItsNoteUntilItEnds) {
   EXPECT_EQ(unpaused.at("/nextAt"), unpaused.at("/next/0"));
 }
 
+TEST_F(ApiCron, APauseEndsWhatWaitsButForWhatWasAskedForByHand) {
+  insert_run(1, "queued");
+  insert_run(2, "queued");
+  insert_run(3, "running");
+  run(R"({"at":"2026-03-04T03:45:00Z"})");
+  sql("UPDATE runs SET error_code = 'internal' WHERE extract(day FROM scheduled_at) = 2");
+  patch(R"({"paused":true})");
+  EXPECT_EQ(states(), "1 skipped, 2 failed, 3 running, 4 queued");
+}
+
 TEST_F(ApiCron, UnpausingForgetsTheFailuresThatPausedIt) {
   sql("UPDATE schedules SET paused = true, next_at = NULL, failures = 7 WHERE name = 'daily-clean-up'");
   EXPECT_EQ(patch(R"({"paused":false})").at("/failures"), 0);

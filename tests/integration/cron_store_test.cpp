@@ -1,13 +1,19 @@
 #include "db/cron_store.hpp"
 #include "db/node_store.hpp"
+#include "db/schedule_store.hpp"
 #include "tests/support/loop.hpp"
 #include "tests/support/postgres.hpp"
 
+#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <exception>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -48,7 +54,9 @@ protected:
   cron_store::changes changes(std::int64_t last = 0) {
     return test::run(loop, store.changed_after(last)).value();
   }
-  std::vector<open_run> open_runs() { return test::run(loop, store.open_runs(who, instant{noon})).value(); }
+  std::vector<open_run> open_runs() {
+    return test::run(loop, store.open_runs(who, instant{noon}, std::nullopt)).value();
+  }
   result<std::optional<fired>> fire(std::vector<firing> wanted,
                                     std::optional<real_time> system_now = std::nullopt) {
     return test::run(loop, store.fire(who, std::move(wanted), instant{noon}, system_now));
@@ -150,9 +158,9 @@ TEST_F(CronStore, AnotherAttemptWaitsForItsTime) {
   EXPECT_EQ(open.front().run.state, run_state::queued);
   EXPECT_EQ(open.front().not_before, later);
   EXPECT_EQ(open.front().run.attempts, 1);
-  EXPECT_TRUE(test::run(loop, store.begin(who, first_run, instant{noon})).value());
+  EXPECT_TRUE(test::run(loop, store.begin(who, first_run, instant{noon}, std::nullopt)).value());
   // The first answer may have been lost.
-  EXPECT_TRUE(test::run(loop, store.begin(who, first_run, instant{noon})).value());
+  EXPECT_TRUE(test::run(loop, store.begin(who, first_run, instant{noon}, std::nullopt)).value());
   EXPECT_EQ(sql("SELECT attempts FROM runs"), "2");
 }
 
@@ -207,15 +215,118 @@ TEST_F(CronStore, WhatEndsEachNodeFails) {
   sql("UPDATE runs SET interruptions = 5");
   who.token = acquire("node-1");
   ASSERT_TRUE(take(who));
+  const auto told = open_runs();
+  ASSERT_THAT(told, SizeIs(1));
+  EXPECT_EQ(told.front().run.state, run_state::failed);
   EXPECT_THAT(open_runs(), IsEmpty());
+  EXPECT_EQ(sql("SELECT failures FROM schedules"), "1");
+  EXPECT_EQ(sql("SELECT subject FROM outbox"), "cron_failing test");
   EXPECT_EQ(sql("SELECT state || ' ' || error_detail FROM runs"),
             "failed the node ended each time while it ran");
+}
+
+TEST_F(CronStore, WhatWasLetGoOfIsNotHeldAgainstIt) {
+  fire_at(noon);
+  EXPECT_TRUE(test::run(loop, store.let_go(who)));
+  who.token = acquire("node-1");
+  ASSERT_TRUE(take(who));
+  const auto open = open_runs();
+  ASSERT_THAT(open, SizeIs(1));
+  EXPECT_EQ(open.front().run.interruptions, 0);
+  EXPECT_EQ(open.front().tries, 0);
+  EXPECT_EQ(sql("SELECT let_go FROM runs"), "f");
+}
+
+TEST_F(CronStore, ManyWaitingRunsOfOneScheduleHideNothing) {
+  fire_at(noon);
+  sql("INSERT INTO runs (schedule_id, scheduled_at, state) SELECT id, '2026-01-01'::timestamptz + n * "
+      "interval '1 s', "
+      "'queued' FROM schedules, generate_series(1, 1500) AS n; "
+      "INSERT INTO schedules (name, handler, expression, catch_up, catch_up_window, overlap, timeout) "
+      "VALUES ('other', 'test', '0 * * * *', 'all', 0, 'skip', 60); "
+      "INSERT INTO runs (schedule_id, scheduled_at, state) SELECT id, '2026-02-01', 'queued' FROM schedules "
+      "WHERE name = 'other'");
+  EXPECT_THAT(open_runs(), SizeIs(cron_store::most_waiting_runs + 2));
+  const run_id last{std::stoll(sql("SELECT max(id) FROM runs"))};
+  EXPECT_THAT(test::run(loop, store.open_runs(who, instant{noon}, last)).value(), SizeIs(1));
+}
+
+TEST_F(CronStore, ASchedulePausedByFailuresLetsNothingWaitButWhatWasAskedForByHand) {
+  sql("UPDATE schedules SET failures = 2");
+  fire_at(noon);
+  sql("INSERT INTO runs (schedule_id, scheduled_at, state, manual, error_code) "
+      "SELECT id, '2026-01-01'::timestamptz, 'queued', false, NULL FROM schedules UNION ALL "
+      "SELECT id, '2026-01-02', 'queued', true, NULL FROM schedules UNION ALL "
+      "SELECT id, '2026-01-03', 'queued', false, 'internal' FROM schedules");
+  EXPECT_TRUE(
+    end({first_run, run_state::failed, std::nullopt, "{}", error{errc::internal, "broken"}})->is_paused);
+  EXPECT_EQ(sql("SELECT string_agg(state, ' ' ORDER BY scheduled_at) FROM runs"),
+            "skipped queued failed failed");
+}
+
+TEST_F(CronStore, ATryOfAScheduleThatWasPausedIsTheLast) {
+  fire_at(noon);
+  sql("UPDATE schedules SET paused = true, next_at = NULL");
+  const auto ended =
+    end({first_run, run_state::queued, real_time{noon}, "{}", error{errc::internal, "broken"}});
+  EXPECT_EQ(ended->state, run_state::failed);
+  EXPECT_EQ(ended->failures, 1);
+}
+
+TEST_F(CronStore, FailuresAreToldAgainEachTimeAsManyHaveCome) {
+  sql("UPDATE schedules SET pause_after = NULL, failures = 3");
+  fire_at(noon);
+  static_cast<void>(end({first_run, run_state::failed, std::nullopt, "{}", error{errc::internal, "broken"}}));
+  EXPECT_EQ(sql("SELECT body->>'failures' FROM outbox"), "4");
+}
+
+TEST_F(CronStore, ClocksThatDifferBeginNothing) {
+  fire_at(noon, run_state::queued);
+  const auto far =
+    std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now()) + 2h;
+  const auto begun = test::run(loop, store.begin(who, first_run, instant{noon}, far));
+  ASSERT_FALSE(begun);
+  EXPECT_EQ(begun.error().detail, cron_store::clocks_differ);
+  EXPECT_EQ(sql("SELECT state FROM runs"), "queued");
+}
+
+TEST_F(CronStore, ChangesAreSeenInTheOrderOfTheirNumbers) {
+  schedule_store levers{db};
+  const auto change = [&](const char* name) -> asio::awaitable<result<bool>> {
+    const auto found = co_await levers.find(name);
+    schedule_store::change what{found->what, false, {}, "{}"};
+    what.wanted.retries = 7;
+    co_return co_await levers.apply(what, "operator", instant{noon});
+  };
+  static constexpr statement lock{"test_lock", "SELECT pg_advisory_xact_lock(hashtext('schedule_changes'))"};
+  static constexpr statement number{
+    "test_number", "UPDATE schedules SET change = nextval('schedule_changes') WHERE name = 'first'"};
+  sql("INSERT INTO schedules (name, handler, expression, catch_up, catch_up_window, overlap, timeout) "
+      "VALUES ('first', 'test', '0 * * * *', 'all', 0, 'skip', 60)");
+  const auto before = changes().last;
+  std::optional<result<bool>> second;
+  const auto body = [&](transaction& tx) -> asio::awaitable<result<bool>> {
+    static_cast<void>(co_await tx.run(lock));
+    static_cast<void>(co_await tx.run(number));
+    asio::co_spawn(loop, change("test"), [&](std::exception_ptr, result<bool> done) { second = done; });
+    while (sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted") == "0")
+      co_await asio::post(loop, asio::use_awaitable);
+    EXPECT_FALSE(second);
+    co_return true;
+  };
+  EXPECT_TRUE(test::run(loop, db.transact(body)));
+  while (!second)
+    loop.run_one();
+  EXPECT_TRUE(second->value());
+  const auto seen = changes(before).schedules;
+  ASSERT_THAT(seen, SizeIs(2));
+  EXPECT_EQ(seen.back().name, "test");
 }
 
 TEST_F(CronStore, ACancelledRunIsNotBegun) {
   fire_at(noon, run_state::queued);
   sql("UPDATE runs SET cancel_requested = true");
-  EXPECT_FALSE(test::run(loop, store.begin(who, first_run, instant{noon})).value());
+  EXPECT_FALSE(test::run(loop, store.begin(who, first_run, instant{noon}, std::nullopt)).value());
 }
 
 } // namespace

@@ -1,9 +1,12 @@
 #pragma once
 
+#include "actors/runtime/steady_timers.hpp"
 #include "db/cron_store.hpp"
 
 #include <algorithm>
+#include <deque>
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -36,6 +39,7 @@ public:
     one.is_manual = true;
     one.ended_at.reset();
     not_before[one.id].reset();
+    tries[one.id] = 0;
     return one.id;
   }
   /// And with a cancellation.
@@ -68,18 +72,27 @@ public:
     co_return all;
   }
 
-  asio::awaitable<result<std::vector<db::open_run>>> open_runs(db::timer_holder who, instant now) override {
+  asio::awaitable<result<std::vector<db::open_run>>>
+  open_runs(db::timer_holder who, instant now, std::optional<run_id> only) override {
     if (is_away)
       co_return away();
     std::vector<db::open_run> all;
+    std::map<schedule_id, std::int64_t> waiting;
     for (auto& [key, one] : runs) {
-      if (one.state == run_state::running && tokens[one.id] != who.token) {
-        one.state = ++one.interruptions > most_interruptions ? run_state::failed : run_state::queued;
-        if (one.state == run_state::failed)
+      const auto is_orphan = one.state == run_state::running && tokens[one.id] != who.token;
+      if (is_orphan) {
+        one.interruptions += let_go_tokens.contains(tokens[one.id]) ? 0 : 1;
+        one.state = one.interruptions > most_interruptions ? run_state::failed : run_state::queued;
+        tries[one.id] = std::max(tries[one.id] - 1, 0);
+        if (one.state == run_state::failed) {
           one.ended_at = now;
+          ++schedules.at(one.schedule).failures;
+        }
       }
-      if (!is_over(one.state))
-        all.push_back({one, not_before[one.id], cancelled[one.id]});
+      const auto is_told = is_orphan || !is_over(one.state);
+      const auto fits = one.state != run_state::queued || ++waiting[one.schedule] <= most_waiting_runs;
+      if (is_told && fits && (!only || one.id == *only))
+        all.push_back({one, tries[one.id], not_before[one.id], cancelled[one.id]});
     }
     std::sort(all.begin(), all.end(),
               [](const auto& a, const auto& b) { return a.run.scheduled_at < b.run.scheduled_at; });
@@ -92,6 +105,12 @@ public:
                                                          std::optional<db::real_time> system_now) override {
     if (is_away)
       co_return away();
+    db_fault fault;
+    if (!fire_faults.empty()) {
+      fault = fire_faults.front();
+      fire_faults.pop_front();
+      co_await actors::runtime::wait_until(*fault.timers, fault.timers->now() + fault.delay);
+    }
     if (who.token != holder)
       co_return std::optional<db::fired>{};
     if (system_now && std::chrono::abs(*system_now - database_now(now)) > std::chrono::minutes{1})
@@ -116,14 +135,17 @@ public:
         done.runs.push_back({run.id, row.id, due.scheduled_at});
       }
     }
-    if (loses_next_answer && std::exchange(loses_next_answer, false))
+    if (fault.is_lost)
       co_return away();
     co_return std::optional{std::move(done)};
   }
 
-  asio::awaitable<result<bool>> begin(db::timer_holder who, run_id id, instant now) override {
+  asio::awaitable<result<bool>>
+  begin(db::timer_holder who, run_id id, instant now, std::optional<db::real_time> system_now) override {
     if (is_away)
       co_return away();
+    if (system_now && std::chrono::abs(*system_now - database_now(now)) > std::chrono::minutes{1})
+      co_return error{errc::conflict, std::string{clocks_differ}};
     auto& run = find(id);
     if (who.token != holder || cancelled[id] || run.state != run_state::queued)
       co_return false;
@@ -131,10 +153,27 @@ public:
     co_return true;
   }
 
+  asio::awaitable<result<>> let_go(db::timer_holder who) override {
+    if (is_away)
+      co_return away();
+    let_go_tokens.insert(who.token);
+    co_return result<>{};
+  }
+
+  asio::awaitable<result<std::map<std::string, std::chrono::sys_seconds>>> last_successes() override {
+    std::map<std::string, std::chrono::sys_seconds> all;
+    for (const auto& [key, one] : runs)
+      if (one.state == run_state::succeeded)
+        all[schedules.at(one.schedule).name] = std::chrono::floor<std::chrono::seconds>(*one.ended_at);
+    co_return all;
+  }
+
   asio::awaitable<result<std::vector<ended>>>
   end(db::timer_holder who, std::vector<db::run_end> attempts, instant now) override {
     if (is_away)
       co_return away();
+    if (is_busy)
+      co_return error{errc::overloaded, "too much is waiting"};
     if (std::any_of(attempts.begin(), attempts.end(), [this](const auto& one) {
           return one.figures != "{}" && find(one.run).schedule == refuses_figures_of;
         }))
@@ -144,16 +183,20 @@ public:
       auto& run = find(how.run);
       if (who.token != holder || run.state != run_state::running)
         continue;
-      run.state = how.state == run_state::queued && cancelled[run.id] ? run_state::cancelled : how.state;
+      auto& owner = schedules.at(run.schedule);
+      run.state = how.state;
+      if (how.state == run_state::queued && cancelled[run.id])
+        run.state = run_state::cancelled;
+      else if (how.state == run_state::queued && owner.is_paused && !run.is_manual)
+        run.state = run_state::failed;
       run.figures = how.figures;
       run.failure = how.failure;
       not_before[run.id] = how.not_before;
       if (is_over(run.state))
         run.ended_at = now;
-      auto& owner = schedules.at(run.schedule);
-      const auto has_failed = how.state == run_state::failed || how.state == run_state::timed_out;
+      const auto has_failed = run.state == run_state::failed || run.state == run_state::timed_out;
       owner.failures = has_failed                          ? owner.failures + 1
-                       : how.state == run_state::succeeded ? 0
+                       : run.state == run_state::succeeded ? 0
                                                            : owner.failures;
       const auto pauses =
         has_failed && !owner.is_paused && owner.pause_after && owner.failures >= *owner.pause_after;
@@ -172,9 +215,16 @@ public:
   /// The database's clock, where it is not the node's.
   std::chrono::microseconds database_ahead{0};
   bool is_away = false;
+  /// Ends are refused for now.
+  bool is_busy = false;
   schedule_id refuses_figures_of;
-  /// The next firing is written, and its answer does not come.
-  bool loses_next_answer = false;
+  /// What befalls the next firings: each comes to the database so much later, and the answer may not come.
+  struct db_fault {
+    actors::runtime::steady_timers* timers = nullptr;
+    std::chrono::milliseconds delay{0};
+    bool is_lost = false;
+  };
+  std::deque<db_fault> fire_faults;
   /// How many statements ended runs.
   int end_statements = 0;
   std::int64_t holder = 0;
@@ -183,6 +233,8 @@ public:
   std::map<run_id, bool> cancelled;
   std::map<run_id, std::optional<db::real_time>> not_before;
   std::map<run_id, std::int64_t> tokens;
+  std::map<run_id, int> tries;
+  std::set<std::int64_t> let_go_tokens;
 
 private:
   static error away() { return {errc::database_unavailable, "no database"}; }
@@ -202,6 +254,7 @@ private:
   void mark_begun(schedule_run& run, const db::timer_holder& who, instant now) {
     run.state = run_state::running;
     ++run.attempts;
+    ++tries[run.id];
     run.node = who.node;
     run.started_at = now;
     tokens[run.id] = who.token;
