@@ -56,7 +56,9 @@ inline constexpr std::array<double, 10> lateness_buckets{0.005, 0.01, 0.025, 0.0
 struct cron_figures {
   /// This node fires.
   bool is_firing = false;
+  /// Those that are not paused, and those that are.
   std::uint64_t schedules = 0;
+  std::uint64_t paused = 0;
   /// By schedule and outcome (a run_state), since the start.
   std::map<std::pair<std::string, run_state>, std::uint64_t> runs;
   /// Of runs that began without waiting for another: how much later than due, in real time.

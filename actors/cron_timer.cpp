@@ -230,7 +230,10 @@ struct cron_timer_state {
       [this](const schedules_changed&) { on_schedules_changed(); },
       [this](const cron_figures_query&) {
         figures.is_firing = is_holder;
-        figures.schedules = schedules.size();
+        figures.paused = 0;
+        for (const auto& [id, one] : schedules)
+          figures.paused += one.what.is_paused ? 1 : 0;
+        figures.schedules = schedules.size() - figures.paused;
         return figures;
       },
       [this](const looked& found) { on_looked(found); },
@@ -372,6 +375,8 @@ struct cron_timer_state {
       return;
     }
     const auto is_first = !std::exchange(is_holder, true);
+    if (is_first)
+      firing_since = services->business.now();
     if (is_first && !options.only)
       log::info("this node fires the schedules", {{"schedules", state.changes.schedules.size()}});
     last_change = std::max(last_change, state.changes.last);
@@ -456,14 +461,14 @@ struct cron_timer_state {
       return;
     }
     const auto is_late = services->business.now() - found.run.scheduled_at > punctuality();
-    const auto [place, is_new] = known.emplace(id, found.not_before);
+    const auto [place, is_new] = known.emplace(id, found.run.not_before);
     if (is_new) {
-      enqueue(owner, {id, found.run.scheduled_at, found.not_before, found.tries, is_late});
-    } else if (place->second != found.not_before && !queued_in_look.contains(id)) {
-      place->second = found.not_before;
+      enqueue(owner, {id, found.run.scheduled_at, found.run.not_before, found.tries, is_late});
+    } else if (place->second != found.run.not_before && !queued_in_look.contains(id)) {
+      place->second = found.run.not_before;
       for (auto& waiting : owner.queue)
         if (waiting.run == id)
-          waiting.not_before = found.not_before;
+          waiting.not_before = found.run.not_before;
     }
   }
 
@@ -549,8 +554,11 @@ struct cron_timer_state {
   /// What becomes of the schedule's due times.
   db::firing decide(entry& one, instant now) {
     one.is_firing = true;
-    const auto plan =
-      plan_due(one.what, *one.expression, *one.zone, *one.what.next_at, now, punctuality(), times_per_batch);
+    // Where all times are to be run, none that came while nobody fired is subject to the overlap.
+    const auto is_behind = one.what.catch_up == catch_up_rule::all && *one.what.next_at < firing_since &&
+                           one.what.catch_up_window >= punctuality();
+    const auto plan = plan_due(one.what, *one.expression, *one.zone, *one.what.next_at, now,
+                               is_behind ? 0us : punctuality(), times_per_batch);
     db::firing out{one.what.id, one.what.version, plan.next, {}};
     out.runs.reserve(plan.times.size());
     auto backlog = static_cast<std::size_t>(
@@ -559,7 +567,7 @@ struct cron_timer_state {
     auto active = one.queue.size() + static_cast<std::size_t>(one.running);
     backlog += static_cast<std::size_t>(one.running_backlog);
     for (const auto& time : plan.times) {
-      db::firing::due_run run{time.at, run_state::skipped, std::nullopt, false};
+      db::firing::due_run run{time.at, run_state::skipped, std::nullopt, false, "it was missed"};
       const auto joins_backlog = time.is_missed || (backlog > 0 && one.what.catch_up == catch_up_rule::all);
       if (!time.is_run) {
         out.runs.push_back(run);
@@ -579,6 +587,8 @@ struct cron_timer_state {
         }
       } else if (one.what.overlap == overlap_rule::queue && queued == 0) {
         run.state = run_state::queued;
+      } else {
+        run.reason = "another run was not over";
       }
       queued += run.state == run_state::queued && !run.is_backlog ? 1 : 0;
       active += run.state == run_state::skipped ? 0 : 1;
@@ -765,15 +775,16 @@ struct cron_timer_state {
     }
     if (owner.running > 0 || owner.queue.empty())
       return;
-    // What came when it was due goes before what stands in line, unless all are to be run in their order.
+    // What came when it was due goes before what stands in line, and what may begin before what waits for its
+    // next try, unless all are to be run in their order.
     auto next = owner.queue.begin();
     if (owner.what.catch_up != catch_up_rule::all) {
-      const auto punctual = std::find_if(owner.queue.begin(), owner.queue.end(),
-                                         [&](const auto& one) { return !one.is_backlog && is_time(one); });
-      if (punctual != owner.queue.end())
-        next = punctual;
+      next = std::find_if(owner.queue.begin(), owner.queue.end(),
+                          [&](const auto& one) { return !one.is_backlog && is_time(one); });
+      if (next == owner.queue.end())
+        next = std::find_if(owner.queue.begin(), owner.queue.end(), is_time);
     }
-    if (!is_time(*next))
+    if (next == owner.queue.end() || !is_time(*next))
       return;
     begin(*next, owner);
     owner.queue.erase(next);
@@ -854,9 +865,10 @@ struct cron_timer_state {
     const auto mine = incarnation;
     const auto whom = handler_of(owner);
     if (!whom) {
-      caf::anon_send(
-        handle(),
-        run_answered{mine, id, error{errc::overloaded, "nobody is there for the schedule's ticks"}});
+      const auto why = services->handlers.contains(owner.what.handler)
+                         ? error{errc::overloaded, "what carries it out is being restarted"}
+                         : error{errc::conflict, std::string{nothing_carries_out}};
+      caf::anon_send(handle(), run_answered{mine, id, why});
       return;
     }
     asio::co_spawn(loop, services->asker.ask<cron_outcome>(whom, owner.what.timeout, tick),
@@ -994,11 +1006,12 @@ struct cron_timer_state {
     const auto one = running.at(how.run);
     auto& owner = schedules.at(one.schedule);
     if (how.failure)
-      log::warn("a run failed", {{"schedule", owner.what.name},
-                                 {"run_id", how.run.value},
-                                 {"try", one.tries},
-                                 {"outcome", to_string(how.state)},
-                                 {"error", how.failure->detail}});
+      log::warn("a run failed",
+                {{"schedule", owner.what.name},
+                 {"run_id", how.run.value},
+                 {"try", one.tries},
+                 {"outcome", how.state == run_state::queued ? "to be tried again" : to_string(how.state)},
+                 {"error", how.failure->detail}});
     if (counted == nullptr) {
       leave(how.run);
       return;
@@ -1020,8 +1033,10 @@ struct cron_timer_state {
                                             {"failures", counted->failures},
                                             {"error", how.failure->detail}});
     if (counted->is_paused)
-      log::error("a schedule is paused, since its runs fail",
-                 {{"schedule", owner.what.name}, {"failures", counted->failures}});
+      log::error("a schedule is paused, since its runs fail", {{"alert", "cron_paused"},
+                                                               {"schedule", owner.what.name},
+                                                               {"failures", counted->failures},
+                                                               {"error", how.failure->detail}});
     leave(how.run);
   }
 
@@ -1062,6 +1077,7 @@ struct cron_timer_state {
   std::int64_t last_change = 0;
   /// Who waits for the word that nothing is fired any more.
   std::vector<runtime::open_promise> stopping;
+  instant firing_since{};
   bool has_lease = false;
   bool is_holder = false;
   bool is_looking = false;

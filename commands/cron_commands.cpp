@@ -57,6 +57,9 @@ result<std::string> cron_next(const cron_next_options& options) {
   std::string times;
   for (int i = 0; i < *count; ++i) {
     const auto next = expression->next(*at, *zone);
+    if (!next && i == 0)
+      return wrong("expression",
+                   "it does not fire in the time zone " + options.zone + " after " + format_time(*at));
     if (!next)
       return wrong("--count", "before the year 10000 it fires " + std::to_string(i) + " times more");
     times += zone->is_utc() ? format_time(*next) : format_time(*next, zone->span_at(*next).offset);

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <filesystem>
 
 namespace skyengine::commands {
 
@@ -28,10 +27,8 @@ int migrate(const context& given) {
 }
 
 int audit(const context& given) {
-  // A new database would hold whatever is asked of it, and a wrong folder look well.
-  if (given.settings.database.url.empty() && !std::filesystem::exists(given.data_dir / "postgres"))
-    return refuse(
-      {errc::not_found, "there is no database in " + given.data_dir.string() + ": is --data-dir right?"});
+  if (const auto there = check_database_exists(given.settings, given.data_dir); !there)
+    return refuse(there.error());
   const auto session =
     database_session::open(given.settings, given.data_dir, database_session::access::unchanged);
   if (!session)

@@ -94,6 +94,12 @@ database_session::~database_session() {
   runtime_.reset();
 }
 
+result<> check_database_exists(const config::settings& settings, const std::filesystem::path& data_dir) {
+  if (settings.database.url.empty() && !std::filesystem::exists(data_dir / "postgres"))
+    return error{errc::not_found, "there is no database in " + data_dir.string() + ": is --data-dir right?"};
+  return {};
+}
+
 void warn_of_place(database_session& session,
                    const config::settings& settings,
                    const std::filesystem::path& data_dir) {

@@ -79,6 +79,10 @@ private:
   bool is_new_ = false;
 };
 
+/// errc::not_found where there is neither another database nor a private one in `data_dir`: one that were
+/// made anew would be empty, and a wrong folder look well.
+result<> check_database_exists(const config::settings& settings, const std::filesystem::path& data_dir);
+
 /// One line on stderr where a command may work on another database than was meant: one that it has just made,
 /// or the demo's.
 void warn_of_place(database_session& session,

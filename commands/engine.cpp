@@ -144,6 +144,8 @@ result<> engine::compose(const config::settings& settings) {
   edge.version = program_version();
   edge.commit = program_commit();
   edge.clock_rate = session_->business().rate();
+  for (const auto& [handler, actor] : cron_services().handlers)
+    edge.cron_handlers.insert(handler);
   edge_ = std::make_unique<net::api::edge>(
     executor,
     net::api::edge_services{database, runtime.asker(), timers(), *caller_, session_->business(),

@@ -139,10 +139,10 @@ private:
   }
 
   asio::awaitable<result<report>> see_to_its_end(schedule_run run, std::string schedule_name) {
-    std::optional<run_state> told;
+    std::optional<std::pair<run_state, std::optional<instant>>> told;
     auto look_for_lead = timers().now();
     for (;;) {
-      if (std::exchange(told, run.state) != run.state)
+      if (std::exchange(told, std::pair{run.state, run.not_before}) != std::pair{run.state, run.not_before})
         tell(run);
       if (is_over(run.state))
         co_return report{run, false};
@@ -165,8 +165,11 @@ private:
   }
 
   void tell(const schedule_run& run) const {
-    const auto text =
+    auto text =
       std::string{to_string(run.state)} + (run.node && *run.node != node_ ? " on " + *run.node : "");
+    if (run.not_before)
+      text += ", not before " + format_time(std::chrono::floor<std::chrono::seconds>(*run.not_before)) +
+              (run.failure ? ": " + run.failure->detail : "");
     std::fprintf(stderr, "run %lld of %s: %s\n", static_cast<long long>(run.id.value),
                  format_time(instant{run.scheduled_at}).c_str(), text.c_str());
   }
@@ -297,11 +300,19 @@ int run_tick(const context& given, const run_options& options) {
       std::fprintf(stderr, "skyengine: --at: %s\n", parsed.error().detail.c_str());
       return bad_command_line;
     }
+    if (*parsed < earliest_run) {
+      std::fputs("skyengine: --at: is before the year 2000\n", stderr);
+      return bad_command_line;
+    }
     at = *parsed;
   }
   if (name != built_handler) {
-    std::fprintf(stderr, "skyengine: %s cannot be run: this version has nothing that carries it out\n",
-                 name.c_str());
+    std::fprintf(stderr, "skyengine: %s cannot be run: %s\n", name.c_str(),
+                 std::string{nothing_carries_out}.c_str());
+    return 1;
+  }
+  if (const auto there = check_database_exists(given.settings, given.data_dir); !there) {
+    std::fprintf(stderr, "skyengine: %s\n", there.error().detail.c_str());
     return 1;
   }
   auto session = database_session::open(given.settings, given.data_dir);

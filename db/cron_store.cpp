@@ -63,7 +63,7 @@ constexpr statement take_runs{"cron_open_runs", SKYENGINE_CRON_HOLDER R"sql(,
   ranked AS (
     SELECT *, row_number() OVER (PARTITION BY schedule_id, state ORDER BY scheduled_at, id) AS place FROM still_open
      WHERE $5::bigint IS NULL OR id = $5::bigint)
-  SELECT)sql" SKYENGINE_RUN_COLUMNS R"sql(, r.tries, r.not_before, r.cancel_requested
+  SELECT)sql" SKYENGINE_RUN_COLUMNS R"sql(, r.tries, r.cancel_requested
     FROM ranked r WHERE r.state <> 'queued' OR r.place <= $4::bigint ORDER BY r.scheduled_at, r.id)sql"};
 
 constexpr statement fire_schedules{"cron_fire", SKYENGINE_CRON_HOLDER R"sql(,
@@ -76,15 +76,16 @@ constexpr statement fire_schedules{"cron_fire", SKYENGINE_CRON_HOLDER R"sql(,
     RETURNING s.id, s.timeout),
   added AS (
     INSERT INTO runs (schedule_id, scheduled_at, state, attempts, tries, deadline, not_before, node, token, started_at,
-                      ended_at)
+                      ended_at, error_code, error_detail)
     SELECT r.schedule, to_timestamp(r.scheduled_at), r.state, (r.state = 'running')::integer,
            (r.state = 'running')::integer,
            CASE WHEN r.state = 'running' THEN clock_timestamp() + make_interval(secs => m.timeout) END,
            to_timestamp(nullif(r.not_before, $4::bigint) / 1000000.0),
            CASE WHEN r.state = 'running' THEN h.node END, CASE WHEN r.state = 'running' THEN h.token END,
-           CASE WHEN r.state = 'running' THEN $2::timestamptz END, CASE WHEN r.state = 'skipped' THEN $2::timestamptz END
-      FROM unnest($8::bigint[], $9::bigint[], $10::text[], $11::bigint[])
-             AS r (schedule, scheduled_at, state, not_before)
+           CASE WHEN r.state = 'running' THEN $2::timestamptz END, CASE WHEN r.state = 'skipped' THEN $2::timestamptz END,
+           CASE WHEN r.state = 'skipped' THEN 'conflict' END, nullif(r.reason, '')
+      FROM unnest($8::bigint[], $9::bigint[], $10::text[], $11::bigint[], $12::text[])
+             AS r (schedule, scheduled_at, state, not_before, reason)
       JOIN moved m ON m.id = r.schedule, holder h
     ON CONFLICT (schedule_id, scheduled_at) DO NOTHING
     RETURNING id, schedule_id, scheduled_at)
@@ -162,19 +163,25 @@ constexpr statement end_runs{"cron_end", SKYENGINE_CRON_HOLDER R"sql(,
            version = s.version + c.pauses::integer,
            change = CASE WHEN c.pauses THEN nextval('schedule_changes') ELSE s.change END
       FROM counts c LEFT JOIN numbering ON true WHERE s.id = c.id AND c.failures <> s.failures
-    RETURNING s.id, s.name, s.paused, s.failures, s.alert_after, c.has_failed, c.error_detail),
+    RETURNING s.id, s.name, s.failures, s.alert_after, c.has_failed, c.pauses, c.error_detail),
   stopped AS (
     UPDATE runs r
-       SET state = CASE WHEN r.error_code IS NULL THEN 'skipped' ELSE 'failed' END, ended_at = $2::timestamptz
-      FROM counts c WHERE c.pauses AND r.schedule_id = c.id AND r.state = 'queued' AND NOT r.manual),
+       SET state = CASE WHEN r.error_code IS NULL THEN 'skipped' ELSE 'failed' END, ended_at = $2::timestamptz,
+           error_code = coalesce(r.error_code, 'conflict'),
+           error_detail = coalesce(r.error_detail, 'the schedule was paused before it began')
+      FROM counts c WHERE c.pauses AND r.schedule_id = c.id AND r.state = 'queued'),
+  logged AS (
+    INSERT INTO audit_log (at, actor, action, target, detail)
+    SELECT $2::timestamptz, 'engine', 'paused', 'schedule ' || c.name, jsonb_build_object('failures', c.failures)
+      FROM counted c WHERE c.pauses),
   told AS (
     INSERT INTO outbox (kind, subject, body, created_at)
-    SELECT 'alert', 'cron_failing ' || c.name,
-           jsonb_build_object('alert', 'cron_failing', 'schedule', c.name, 'failures', c.failures,
-                              'error', c.error_detail),
+    SELECT 'alert', a.kind || ' ' || c.name,
+           jsonb_build_object('alert', a.kind, 'schedule', c.name, 'failures', c.failures, 'error', c.error_detail),
            $2::timestamptz
-      FROM counted c WHERE c.has_failed AND c.failures % c.alert_after = 0)
-  SELECT e.id, e.state, coalesce(c.failures, 0) AS failures, coalesce(c.paused, false) AS paused
+      FROM counted c CROSS JOIN (VALUES ('cron_failing'), ('cron_paused')) AS a (kind)
+     WHERE CASE a.kind WHEN 'cron_paused' THEN c.pauses ELSE c.has_failed AND c.failures % c.alert_after = 0 END)
+  SELECT e.id, e.state, coalesce(c.failures, 0) AS failures, coalesce(c.pauses, false) AS paused
     FROM ended e LEFT JOIN counted c ON c.id = e.schedule_id)sql"};
 
 std::chrono::sys_seconds seconds_in(std::int64_t since_epoch) {
@@ -213,8 +220,8 @@ postgres_cron_store::open_runs(timer_holder who, instant now, std::optional<run_
   all.reserve(found->size());
   for (std::size_t i = 0; i < found->size(); ++i) {
     const auto r = (*found)[i];
-    all.push_back({to_run(r), static_cast<int>(r.get<std::int64_t>("tries")), r.find<instant>("not_before"),
-                   r.get<bool>("cancel_requested")});
+    all.push_back(
+      {to_run(r), static_cast<int>(r.get<std::int64_t>("tries")), r.get<bool>("cancel_requested")});
   }
   co_return all;
 }
@@ -230,6 +237,7 @@ asio::awaitable<result<std::optional<fired>>> postgres_cron_store::fire(timer_ho
   std::vector<std::int64_t> times;
   std::vector<std::string> states;
   std::vector<std::int64_t> starts;
+  std::vector<std::string> reasons;
   for (const auto& one : wanted) {
     schedules.push_back(one.schedule.value);
     versions.push_back(one.version);
@@ -239,10 +247,11 @@ asio::awaitable<result<std::optional<fired>>> postgres_cron_store::fire(timer_ho
       times.push_back(due.scheduled_at.time_since_epoch().count());
       states.emplace_back(to_string(due.state));
       starts.push_back(due.not_before ? due.not_before->time_since_epoch().count() : never);
+      reasons.emplace_back(due.reason);
     }
   }
   const auto written = co_await db_.run(fire_schedules, who.token, now, system_now, never, schedules,
-                                        versions, next, owners, times, states, starts);
+                                        versions, next, owners, times, states, starts, reasons);
   if (!written)
     co_return written.error();
   if (written->empty())

@@ -10,6 +10,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace skyengine::db {
@@ -22,8 +23,6 @@ struct open_run {
   schedule_run run;
   /// How often it was begun since it was last asked for, but for the times when its node was gone.
   int tries = 0;
-  /// While queued.
-  std::optional<real_time> not_before;
   bool is_cancel_requested = false;
 };
 
@@ -36,6 +35,8 @@ struct firing {
     std::optional<real_time> not_before;
     /// For the timer alone: it waits in line for those before it, whatever the overlap.
     bool is_backlog = false;
+    /// Why it is skipped.
+    std::string_view reason = {};
   };
   schedule_id schedule;
   /// Nothing is written when the schedule was changed since.

@@ -47,6 +47,7 @@ schedule_run to_run(const row& r) {
   one.node = r.find<std::string>("node");
   one.started_at = r.find<instant>("started_at");
   one.ended_at = r.find<instant>("ended_at");
+  one.not_before = r.find<instant>("not_before");
   one.figures = r.get<std::string>("figures");
   if (const auto code = r.find<std::string_view>("error_code"))
     one.failure = error{to_errc(*code), r.find<std::string>("error_detail").value_or("")};

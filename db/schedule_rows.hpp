@@ -11,7 +11,7 @@
 #define SKYENGINE_RUN_COLUMNS                                                                                \
   " r.id AS run_id, r.schedule_id, extract(epoch FROM r.scheduled_at)::bigint AS scheduled_at, r.state, "    \
   "r.manual, r.attempts, r.interruptions, r.node, r.started_at, r.ended_at, r.figures, r.error_code, "       \
-  "r.error_detail "
+  "r.error_detail, r.not_before "
 
 namespace skyengine::db {
 

@@ -37,14 +37,17 @@ constexpr statement change_schedule{"schedule_change", R"sql(
       FROM numbering
      WHERE id = $1::bigint AND version = $2::bigint
     RETURNING id, name, paused),
-  -- A pause ends what waits, but for what was asked for by hand; a try that has failed stays failed.
+  -- A pause ends what waits; a try that has failed stays failed.
   stopped AS (
     UPDATE runs r
-       SET state = CASE WHEN r.error_code IS NULL THEN 'skipped' ELSE 'failed' END, ended_at = $18::timestamptz
-      FROM changed c WHERE c.paused AND r.schedule_id = c.id AND r.state = 'queued' AND NOT r.manual),
+       SET state = CASE WHEN r.error_code IS NULL THEN 'skipped' ELSE 'failed' END, ended_at = $18::timestamptz,
+           error_code = coalesce(r.error_code, 'conflict'),
+           error_detail = coalesce(r.error_detail, 'the schedule was paused before it began')
+      FROM changed c WHERE c.paused AND $15::boolean AND r.schedule_id = c.id AND r.state = 'queued'),
   left_behind AS (
-    INSERT INTO runs (schedule_id, scheduled_at, state, ended_at)
-    SELECT c.id, to_timestamp(t.at), 'skipped', $18::timestamptz FROM changed c, unnest($17::bigint[]) AS t (at)
+    INSERT INTO runs (schedule_id, scheduled_at, state, ended_at, error_code, error_detail)
+    SELECT c.id, to_timestamp(t.at), 'skipped', $18::timestamptz, 'conflict', 'the schedule was changed before it began'
+      FROM changed c, unnest($17::bigint[]) AS t (at)
     ON CONFLICT (schedule_id, scheduled_at) DO NOTHING),
   logged AS (
     INSERT INTO audit_log (at, actor, action, target, detail)
@@ -53,6 +56,7 @@ constexpr statement change_schedule{"schedule_change", R"sql(
 
 constexpr statement list_runs{"run_list", "SELECT" SKYENGINE_RUN_COLUMNS R"sql(FROM runs r
    WHERE r.schedule_id = $1::bigint AND r.scheduled_at < coalesce(to_timestamp($2::bigint), 'infinity')
+     AND ($4::text IS NULL OR r.state = $4)
    ORDER BY r.scheduled_at DESC LIMIT $3::integer)sql"};
 constexpr statement find_one_run{"run_find", "SELECT" SKYENGINE_RUN_COLUMNS R"sql(FROM runs r
    WHERE r.id = $1::bigint AND r.schedule_id = $2::bigint)sql"};
@@ -211,10 +215,11 @@ asio::awaitable<result<bool>> schedule_store::apply(change what, std::string act
   co_return !changed->empty();
 }
 
-asio::awaitable<result<std::vector<schedule_run>>>
-schedule_store::runs(schedule_id id, std::optional<std::chrono::sys_seconds> before, int limit) {
+asio::awaitable<result<std::vector<schedule_run>>> schedule_store::runs(
+  schedule_id id, std::optional<run_state> state, std::optional<std::chrono::sys_seconds> before, int limit) {
   const auto end = before ? std::optional{seconds_of(*before)} : std::nullopt;
-  const auto found = co_await db_.run(list_runs, id, end, limit);
+  const auto found =
+    co_await db_.run(list_runs, id, end, limit, state ? std::optional{to_string(*state)} : std::nullopt);
   if (!found)
     co_return found.error();
   std::vector<schedule_run> all;

@@ -44,9 +44,12 @@ public:
   /// False: it was changed since.
   asio::awaitable<result<bool>> apply(change what, std::string actor, instant now);
 
-  /// Newest time first, those before `before` (nullopt: from the newest), at most `limit`.
-  asio::awaitable<result<std::vector<schedule_run>>>
-  runs(schedule_id id, std::optional<std::chrono::sys_seconds> before, int limit);
+  /// Newest time first, those before `before` (nullopt: from the newest) in this state (nullopt: in any), at
+  /// most `limit`.
+  asio::awaitable<result<std::vector<schedule_run>>> runs(schedule_id id,
+                                                          std::optional<run_state> state,
+                                                          std::optional<std::chrono::sys_seconds> before,
+                                                          int limit);
   /// errc::not_found when there is none, or it is another schedule's.
   asio::awaitable<result<schedule_run>> find_run(schedule_id id, run_id run);
 

@@ -68,6 +68,9 @@ struct schedule {
   std::int64_t version = 1;
 };
 
+/// What is said where a schedule's handler is not there.
+inline constexpr std::string_view nothing_carries_out = "this version has nothing that carries it out";
+
 enum class run_state : std::uint8_t {
   /// Waits for its turn, or for its next try.
   queued,
@@ -113,10 +116,16 @@ struct schedule_run {
   std::optional<std::string> node;
   std::optional<instant> started_at;
   std::optional<instant> ended_at;
+  /// While it is queued: it does not begin before this, in real time.
+  std::optional<instant> not_before;
   /// What it counted: a JSON object.
   std::string figures = "{}";
   std::optional<error> failure;
 };
+
+/// No run is asked for of a time before this.
+inline constexpr std::chrono::sys_seconds earliest_run =
+  std::chrono::sys_days{std::chrono::year{2000} / 1 / 1};
 
 /// How often a run whose node is gone is begun anew before it has failed: it may be what ends the nodes.
 inline constexpr int most_interruptions = 5;

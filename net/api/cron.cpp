@@ -9,6 +9,8 @@
 
 #include <boost/json/serialize.hpp>
 
+#include <algorithm>
+
 namespace skyengine::net::api {
 
 namespace {
@@ -58,11 +60,11 @@ struct shown_schedule {
   times next;
 };
 
-/// A paused schedule has no next times; nor has one whose zone this system does not know any more.
+/// Of a paused schedule: when it would fire. One whose zone this system does not know any more has no times.
 asio::awaitable<shown_schedule> show(edge_state& edge, db::schedule_standing standing) {
   times next;
   const auto parsed = parse_cron(standing.what.expression);
-  if (parsed && !standing.what.is_paused)
+  if (parsed)
     if (const auto zone = co_await find_zone(edge, standing.what.timezone))
       next = next_times(*parsed, **zone, this_second(edge), shown_times);
   co_return shown_schedule{std::move(standing), std::move(next)};
@@ -99,6 +101,18 @@ json::object differences(const schedule& before, const schedule& after) {
   return changed;
 }
 
+error never_fires(const std::string& zone) {
+  const auto reason = "never fires in the time zone " + zone;
+  return {errc::invalid_request, "expression: " + reason, {{"expression", reason}}};
+}
+
+/// errc::conflict where a schedule's ticks are for nobody.
+result<> check_handler(const edge_state& edge, const schedule& what) {
+  if (edge.options.cron_handlers.contains(what.handler))
+    return {};
+  return error{errc::conflict, what.name + " cannot be run: " + std::string{nothing_carries_out}};
+}
+
 /// When a schedule fires next as it is to be, and what it leaves behind as it was. errc::invalid_request when
 /// it would never fire.
 asio::awaitable<result<>>
@@ -111,9 +125,7 @@ retime(edge_state& edge, const schedule& before, db::schedule_store::change& cha
   const auto next =
     parse_cron(wanted.expression)->next(std::chrono::floor<std::chrono::seconds>(now), **zone);
   if (!next)
-    co_return error{errc::invalid_request,
-                    "expression: never fires in this time zone",
-                    {{"expression", "never fires in the time zone " + wanted.timezone}}};
+    co_return never_fires(wanted.timezone);
   wanted.next_at = wanted.is_paused ? std::nullopt : next;
   const auto parsed = parse_cron(before.expression);
   const auto old_zone = co_await find_zone(edge, before.timezone);
@@ -122,6 +134,22 @@ retime(edge_state& edge, const schedule& before, db::schedule_store::change& cha
          plan_due(before, *parsed, **old_zone, *before.next_at, now, {}, most_left_behind).times)
       change.left_behind.push_back(due.at);
   co_return result<>{};
+}
+
+/// The state that a list of runs is asked for, which is taken out of the query; nullopt: any.
+result<std::optional<run_state>> take_state(query_parameters& query) {
+  const auto is_state = [](const auto& one) { return one.name == "state"; };
+  const auto first = std::find_if(query.begin(), query.end(), is_state);
+  if (first == query.end())
+    return std::optional<run_state>{};
+  const auto state = parse_run_state(first->value);
+  if (!state || std::count_if(query.begin(), query.end(), is_state) > 1) {
+    const std::string reason =
+      "is not one of queued, running, succeeded, failed, timed_out, cancelled, skipped";
+    return error{errc::malformed_request, "query parameter state: " + reason, {{"state", reason}}};
+  }
+  query.erase(first);
+  return state;
 }
 
 /// A body that may be left out.
@@ -277,6 +305,9 @@ answer patch_schedule(edge_state& edge, const call& c) {
     const auto changed = differences(before, wanted);
     if (changed.empty())
       co_return json_answer(http::status::ok, to_json(co_await show(edge, std::move(*found))));
+    if (before.is_paused && !wanted.is_paused)
+      if (const auto can_run = check_handler(edge, wanted); !can_run)
+        co_return can_run.error();
     change.detail = json::serialize(changed);
     change.is_retimed =
       changed.contains("expression") || changed.contains("timezone") || changed.contains("paused");
@@ -303,14 +334,18 @@ answer list_runs(edge_state& edge, const call& c) {
     co_return owner.error();
   const auto& name = owner->what.name;
   const auto list = "runs " + name;
-  const auto page = parse_id_page(list, c.query);
+  auto query = c.query;
+  const auto state = take_state(query);
+  if (!state)
+    co_return state.error();
+  const auto page = parse_id_page(list, query);
   if (!page)
     co_return page.error();
   std::optional<sys_seconds> before;
   if (page->second)
     before = sys_seconds{std::chrono::seconds{*page->second}};
   const auto limit = page->first.limit;
-  auto found = co_await edge.schedules.runs(owner->what.id, before, limit + 1);
+  auto found = co_await edge.schedules.runs(owner->what.id, *state, before, limit + 1);
   if (!found)
     co_return found.error();
   co_return list_answer(
@@ -340,6 +375,8 @@ answer post_run(edge_state& edge, const call& c) {
   const auto owner = co_await edge.schedules.find(c.parameters[0]);
   if (!owner)
     co_return owner.error();
+  if (const auto can_run = check_handler(edge, owner->what); !can_run)
+    co_return can_run.error();
   const auto body = read_optional_body(c.request);
   if (!body)
     co_return body.error();
@@ -381,6 +418,8 @@ answer post_backfill(edge_state& edge, const call& c) {
   if (!owner)
     co_return owner.error();
   const auto& what = owner->what;
+  if (const auto can_run = check_handler(edge, what); !can_run)
+    co_return can_run.error();
   const auto body = read_body(c.request);
   if (!body)
     co_return body.error();

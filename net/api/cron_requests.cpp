@@ -12,7 +12,6 @@ namespace skyengine::net::api {
 namespace {
 
 using enum presence;
-using std::chrono::sys_days;
 using std::chrono::sys_seconds;
 using namespace std::chrono_literals;
 
@@ -22,12 +21,14 @@ constexpr std::int64_t longest_window = 2 * 31'622'400;
 constexpr std::int64_t most_retries = 100;
 constexpr std::int64_t most_failures = 1'000;
 constexpr std::ptrdiff_t longest_note = 500;
-// No schedule is older.
-constexpr sys_seconds earliest = sys_days{std::chrono::year{2000} / 1 / 1};
+
+std::string without_prefix(std::string_view text, std::string_view prefix) {
+  return std::string{text.starts_with(prefix) ? text.substr(prefix.size()) : text};
+}
 
 result<> check_expression(std::string_view text) {
   if (const auto parsed = parse_cron(text); !parsed)
-    return error{errc::invalid_request, parsed.error().detail};
+    return error{errc::invalid_request, without_prefix(parsed.error().detail, "expression: ")};
   return {};
 }
 
@@ -78,7 +79,7 @@ read_past_time(field_reader& fields, std::string_view name, presence need, insta
     fields.fault(name, "is yet to come: it is " + format_time(std::chrono::floor<std::chrono::seconds>(now)));
     return std::nullopt;
   }
-  if (*at < earliest) {
+  if (*at < earliest_run) {
     fields.fault(name, "is before the year 2000");
     return std::nullopt;
   }

@@ -24,6 +24,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 
 namespace skyengine::net::api {
@@ -47,6 +48,8 @@ struct edge_options {
   std::string commit = {};
   /// Business seconds in a real one; when it is not 1, `/healthz` shows the business time.
   std::int64_t clock_rate = 1;
+  /// The handlers of schedules that there are.
+  std::set<std::string> cron_handlers = {};
 };
 
 /// What the edge stands on. Everything referred to must outlive it and the requests under way.

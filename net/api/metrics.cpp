@@ -109,6 +109,8 @@ void add_provisioner(collection& all, const actors::provisioner_figures& figures
 void add_cron(collection& all, const actors::cron_figures& figures) {
   all.gauge("cron_schedules", "Schedules that this node fires.",
             as_double(figures.is_firing ? figures.schedules : 0));
+  all.gauge("cron_schedules_paused", "Schedules that are paused.",
+            as_double(figures.is_firing ? figures.paused : 0));
   for (const auto& [of, count] : figures.runs)
     all.counter("cron_runs_total", "Runs of schedules, by what came of them.", as_double(count),
                 {{"schedule", of.first}, {"outcome", std::string{to_string(of.second)}}});

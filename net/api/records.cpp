@@ -186,6 +186,7 @@ void write(json_writer& out, const schedule_run& one, std::string_view owner) {
   out.member("scheduledAt", instant{one.scheduled_at});
   out.member("startedAt", one.started_at);
   out.member("endedAt", one.ended_at);
+  out.member("notBefore", one.not_before);
   out.member("state", to_string(one.state));
   out.member("manual", one.is_manual);
   out.member("node", one.node);

@@ -534,6 +534,48 @@ TEST_F(CronTimer, WhatIsAskedForByHandHasItsTriesAnew) {
   EXPECT_THAT(told(), SizeIs(4));
 }
 
+TEST_F(CronTimer, ARunByHandDoesNotWaitForAnothersNextTry) {
+  script->failure = error{errc::virtfusion_unavailable, "away"};
+  auto one = hourly();
+  one.retries = 10;
+  const auto id = store.add(one).id;
+  start_timer();
+  advance(1h + 10min);
+  script->ticks.clear();
+  script->failure.reset();
+  store.run_by_hand(id, beginning + 1h + 9min);
+  caf::anon_send(timer, schedules_changed{});
+  settle();
+  EXPECT_THAT(told(), ElementsAre("2026-01-01T01:09:00Z"));
+}
+
+TEST_F(CronTimer, AShortEndSkipsNothingWhereAllTimesAreToBeRun) {
+  auto one = every_minute();
+  one.expression = "*/2 * * * * *";
+  one.catch_up = catch_up_rule::all;
+  one.overlap = overlap_rule::skip;
+  store.add(one);
+  start_timer();
+  advance(10s + 500ms);
+  off_for(7s);
+  EXPECT_THAT(runs(run_state::skipped), IsEmpty());
+  EXPECT_THAT(runs(run_state::succeeded), SizeIs(9));
+}
+
+TEST_F(CronTimer, WhatIsSkippedSaysWhy) {
+  script->answers_at_once = false;
+  auto one = every_minute();
+  one.timeout = 10h;
+  store.add(one);
+  start_timer();
+  advance(2min + 1s);
+  EXPECT_EQ(store.runs.rbegin()->second.failure->detail, "another run was not over");
+  end_timer();
+  advance(3min);
+  start_timer();
+  EXPECT_EQ((store.runs[{schedule_id{1}, beginning + 3min}].failure->detail), "it was missed");
+}
+
 TEST_F(CronTimer, ARunOfThePastBeginsBesideOthersWhereTheyMayOverlap) {
   script->answers_at_once = false;
   auto one = every_minute();

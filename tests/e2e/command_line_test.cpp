@@ -180,6 +180,8 @@ TEST_F(CronCommands, RefuseEveryBadArgumentWithItsReason) {
     {{"next", "@daily", "--count", "-1"}, "skyengine cron next: --count: a count is a number"},
     {{"next", "@daily", "--count", "1.5"}, "skyengine cron next: --count: a count is a number"},
     {{"next", "@daily", "--count", "100001"}, "skyengine cron next: --count: a count is a number"},
+    {{"next", "*/5 2 */15 3 SUN#5", "--tz", "Europe/Berlin"},
+     "skyengine cron next: expression: it does not fire in the time zone Europe/Berlin after 20"},
     {{"next", "@yearly", "--from", "9997-06-01T00:00:00Z", "--count", "3"},
      "skyengine cron next: --count: before the year 10000 it fires 2 times more\n"},
     {{"next", "@daily", "--utc"}, "skyengine cron next: there is no option \"--utc\" (known: "},

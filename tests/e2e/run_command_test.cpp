@@ -8,6 +8,7 @@
 #include <signal.h>
 
 #include <chrono>
+#include <filesystem>
 #include <map>
 #include <string>
 #include <vector>
@@ -109,7 +110,24 @@ TEST_F(RunCommand, RefusesABadCommandLine) {
   EXPECT_THAT(errors(), HasSubstr("--at: "));
   EXPECT_EQ(run({"clean-up", "--at", "2126-03-01T00:00:00Z"}), 2);
   EXPECT_THAT(errors(), HasSubstr("yet to come"));
+  EXPECT_EQ(run({"clean-up", "--at", "0001-01-01T00:00:00Z"}), 2);
+  EXPECT_THAT(errors(), HasSubstr("before the year 2000"));
   EXPECT_EQ(run({}), 2);
+}
+
+TEST(RunCommandAlone, MakesNoDatabaseOfItsOwn) {
+  const test::temporary_folder folder;
+  const auto errors = (folder.path() / "errors").string();
+  const auto nowhere = folder.path() / "nowhere";
+  const std::map<std::string, std::string> environment{
+    {"SKYENGINE_CONFIG", ""}, {"DATABASE_URL", ""}, {"VIRTFUSION_API_URL", ""}, {"VIRTFUSION_API_TOKEN", ""}};
+  test::process child{{test::built_program("skyengine"),
+                       {"run", "clean-up", "--data-dir", nowhere.string()},
+                       environment,
+                       errors}};
+  EXPECT_EQ(child.wait(), 1);
+  EXPECT_THAT(test::read_file(errors), HasSubstr("there is no database in "));
+  EXPECT_FALSE(std::filesystem::exists(nowhere));
 }
 
 TEST(RunCommandBesideAnEngine, HandsTheTickOver) {

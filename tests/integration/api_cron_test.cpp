@@ -12,7 +12,6 @@ namespace {
 using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
-using testing::IsEmpty;
 
 /// Schedules by the API. Nobody fires them here: a run stays as it was asked for.
 class ApiCron : public testing::Test {
@@ -72,7 +71,8 @@ TEST_F(ApiCron, ListsTheBuiltInSchedulesWithTheirNextTimes) {
   EXPECT_EQ(listed.at("/items/0/description"), "At 03:45, every day");
   EXPECT_EQ(listed.at("/items/0/next").as_array().size(), 5U);
   EXPECT_THAT(texts(listed.at("/items/0/next")), testing::Each(HasSubstr("T03:45:00Z")));
-  EXPECT_EQ(listed.at("/items/1/next").as_array().size(), 0U);
+  EXPECT_EQ(listed.at("/items/1/next").as_array().size(), 5U);
+  EXPECT_EQ(listed.at("/items/1/nextAt"), nullptr);
   EXPECT_EQ(listed.at("/items/1/note"), "not built yet");
 
   const auto first = engine.call("GET", "/v1/cron?limit=1");
@@ -97,6 +97,28 @@ TEST_F(ApiCron, ShowsRunsNewestTimeFirst) {
   EXPECT_EQ(engine.call("GET", "/v1/cron/daily-clean-up/runs/" + id).at("/schedule"), "daily-clean-up");
   EXPECT_EQ(engine.call("GET", "/v1/cron/daily-dunning/runs/" + id).status, 404);
   EXPECT_EQ(engine.call("GET", "/v1/cron/daily-clean-up").at("/lastRun/state"), "failed");
+}
+
+TEST_F(ApiCron, ShowsRunsOfOneState) {
+  insert_run(1, "succeeded");
+  insert_run(2, "failed");
+  const auto failed = engine.call("GET", "/v1/cron/daily-clean-up/runs?state=failed&limit=5");
+  EXPECT_EQ(failed.at("/items").as_array().size(), 1U);
+  EXPECT_EQ(engine.call("GET", "/v1/cron/daily-clean-up/runs?state=lost").status, 400);
+  EXPECT_EQ(engine.call("GET", "/v1/cron/daily-clean-up/runs?state=failed&state=queued").status, 400);
+}
+
+TEST_F(ApiCron, WhatNothingCarriesOutIsNotRun) {
+  for (const auto& [path, body] :
+       {std::pair{"/run", ""},
+        {"/backfill", R"({"from":"2026-03-01T00:00:00Z","to":"2026-03-02T00:00:00Z"})"}}) {
+    const auto refused = engine.call("POST", std::string{"/v1/cron/monthly-invoices"} + path, body);
+    EXPECT_EQ(refused.status, 409);
+    EXPECT_THAT(refused.body,
+                HasSubstr("monthly-invoices cannot be run: this version has nothing that carries it out"));
+  }
+  EXPECT_EQ(patch(R"({"paused":false})", "monthly-invoices").status, 409);
+  EXPECT_EQ(patch(R"({"retries":1})", "monthly-invoices").status, 200);
 }
 
 TEST_F(ApiCron, IsForOperatorsWithTheScope) {
@@ -136,21 +158,25 @@ TEST_F(ApiCron, WhatChangesNothingLeavesNoTrace) {
 TEST_F(ApiCron, APauseHasItsNoteUntilItEnds) {
   const auto paused = patch(R"({"paused":true,"note":"the database is being moved"})");
   EXPECT_EQ(paused.at("/nextAt"), nullptr);
-  EXPECT_THAT(paused.at("/next").as_array(), IsEmpty());
   EXPECT_EQ(paused.at("/note"), "the database is being moved");
   const auto unpaused = patch(R"({"paused":false})");
   EXPECT_EQ(unpaused.at("/note"), nullptr);
   EXPECT_EQ(unpaused.at("/nextAt"), unpaused.at("/next/0"));
 }
 
-TEST_F(ApiCron, APauseEndsWhatWaitsButForWhatWasAskedForByHand) {
+TEST_F(ApiCron, APauseEndsWhatWaits) {
   insert_run(1, "queued");
   insert_run(2, "queued");
   insert_run(3, "running");
   run(R"({"at":"2026-03-04T03:45:00Z"})");
   sql("UPDATE runs SET error_code = 'internal' WHERE extract(day FROM scheduled_at) = 2");
   patch(R"({"paused":true})");
-  EXPECT_EQ(states(), "1 skipped, 2 failed, 3 running, 4 queued");
+  EXPECT_EQ(engine.call("GET", "/v1/cron/daily-clean-up/runs?state=skipped").at("/items/1/error/detail"),
+            "the schedule was paused before it began");
+  // What is asked for from now on is run.
+  EXPECT_EQ(run(R"({"at":"2026-03-05T03:45:00Z"})").at("/state"), "queued");
+  sql("DELETE FROM runs WHERE extract(day FROM scheduled_at) = 5");
+  EXPECT_EQ(states(), "1 skipped, 2 failed, 3 running, 4 skipped");
 }
 
 TEST_F(ApiCron, UnpausingForgetsTheFailuresThatPausedIt) {
@@ -194,6 +220,10 @@ INSTANTIATE_TEST_SUITE_P(
   ApiCronPatchFault,
   testing::Values(bad_body{R"({"expression":"75 * * * *"})", "expression", "minute: 75 is above 59"},
                   bad_body{R"({"expression":"0 0 31 2 *"})", "expression", "never fires"},
+                  bad_body{R"({"expression":""})", "expression", "it is empty"},
+                  // Berlin never has this hour.
+                  bad_body{R"({"expression":"*/5 2 */15 3 SUN#5","timezone":"Europe/Berlin"})", "expression",
+                           "never fires in the time zone Europe/Berlin"},
                   bad_body{R"({"expression":"@reboot"})", "expression", "@reboot"},
                   bad_body{R"({"timezone":"Europe/Atlantis"})", "timezone", "no time zone"},
                   bad_body{R"({"paused":"yes"})", "paused", "neither true nor false"},

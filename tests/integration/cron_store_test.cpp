@@ -156,7 +156,7 @@ TEST_F(CronStore, AnotherAttemptWaitsForItsTime) {
   const auto open = open_runs();
   ASSERT_THAT(open, SizeIs(1));
   EXPECT_EQ(open.front().run.state, run_state::queued);
-  EXPECT_EQ(open.front().not_before, later);
+  EXPECT_EQ(open.front().run.not_before, later);
   EXPECT_EQ(open.front().run.attempts, 1);
   EXPECT_TRUE(test::run(loop, store.begin(who, first_run, instant{noon}, std::nullopt)).value());
   // The first answer may have been lost.
@@ -185,7 +185,10 @@ TEST_F(CronStore, FailuresInARowAreToldAndPause) {
     EXPECT_EQ(counted->failures, i + 1);
     EXPECT_EQ(counted->is_paused, i == 2);
   }
-  EXPECT_EQ(sql("SELECT subject || ' ' || (body->>'failures') FROM outbox"), "cron_failing test 2");
+  EXPECT_EQ(sql("SELECT string_agg(subject || ' ' || (body->>'failures'), ', ' ORDER BY id) FROM outbox"),
+            "cron_failing test 2, cron_paused test 3");
+  EXPECT_EQ(sql("SELECT actor || ' ' || action || ' ' || target FROM audit_log"),
+            "engine paused schedule test");
   EXPECT_EQ(sql("SELECT paused::text || ' ' || coalesce(next_at::text, '-') || ' ' || note FROM schedules"),
             "true - paused after 3 failed runs in a row");
   EXPECT_THAT(changes(changes().last - 1).schedules, SizeIs(1));
@@ -251,7 +254,16 @@ TEST_F(CronStore, ManyWaitingRunsOfOneScheduleHideNothing) {
   EXPECT_THAT(test::run(loop, store.open_runs(who, instant{noon}, last)).value(), SizeIs(1));
 }
 
-TEST_F(CronStore, ASchedulePausedByFailuresLetsNothingWaitButWhatWasAskedForByHand) {
+TEST_F(CronStore, AFailureOfAScheduleThatIsPausedAlreadyPausesNothing) {
+  sql("UPDATE schedules SET pause_after = 1");
+  fire_at(noon);
+  sql("UPDATE schedules SET paused = true, next_at = NULL");
+  EXPECT_FALSE(
+    end({first_run, run_state::failed, std::nullopt, "{}", error{errc::internal, "broken"}})->is_paused);
+  EXPECT_EQ(sql("SELECT count(*) FROM audit_log"), "0");
+}
+
+TEST_F(CronStore, ASchedulePausedByFailuresLetsNothingWait) {
   sql("UPDATE schedules SET failures = 2");
   fire_at(noon);
   sql("INSERT INTO runs (schedule_id, scheduled_at, state, manual, error_code) "
@@ -261,7 +273,7 @@ TEST_F(CronStore, ASchedulePausedByFailuresLetsNothingWaitButWhatWasAskedForByHa
   EXPECT_TRUE(
     end({first_run, run_state::failed, std::nullopt, "{}", error{errc::internal, "broken"}})->is_paused);
   EXPECT_EQ(sql("SELECT string_agg(state, ' ' ORDER BY scheduled_at) FROM runs"),
-            "skipped queued failed failed");
+            "skipped skipped failed failed");
 }
 
 TEST_F(CronStore, ATryOfAScheduleThatWasPausedIsTheLast) {

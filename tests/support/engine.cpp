@@ -25,6 +25,11 @@ asio::awaitable<result<std::shared_ptr<const time_zone>>> load_zone(std::string 
   co_return std::make_shared<const time_zone>(std::move(*zone));
 }
 
+net::api::edge_options with_handlers(net::api::edge_options options) {
+  options.cron_handlers = {"daily-clean-up"};
+  return options;
+}
+
 const std::vector<std::string> all_scopes{known_scopes.begin(), known_scopes.end()};
 
 std::string request_text(std::string_view key,
@@ -72,7 +77,7 @@ engine::engine(const test_database& database,
       edge(rig.runtime.loop().get_executor(),
            {rig.db, rig.runtime.asker(), rig.runtime.timers(), rig.caller, rig.business,
             rig.runtime.figures(), load_zone},
-           std::move(options)),
+           with_handlers(std::move(options))),
       server(
         rig.runtime.loop().get_executor(),
         {},

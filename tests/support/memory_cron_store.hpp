@@ -91,8 +91,10 @@ public:
       }
       const auto is_told = is_orphan || !is_over(one.state);
       const auto fits = one.state != run_state::queued || ++waiting[one.schedule] <= most_waiting_runs;
-      if (is_told && fits && (!only || one.id == *only))
-        all.push_back({one, tries[one.id], not_before[one.id], cancelled[one.id]});
+      if (is_told && fits && (!only || one.id == *only)) {
+        all.push_back({one, tries[one.id], cancelled[one.id]});
+        all.back().run.not_before = not_before[one.id];
+      }
     }
     std::sort(all.begin(), all.end(),
               [](const auto& a, const auto& b) { return a.run.scheduled_at < b.run.scheduled_at; });
@@ -130,8 +132,10 @@ public:
         not_before[run.id] = due.not_before;
         if (due.state == run_state::running)
           mark_begun(run, who, now);
-        if (due.state == run_state::skipped)
+        if (due.state == run_state::skipped) {
           run.ended_at = now;
+          run.failure = error{errc::conflict, std::string{due.reason}};
+        }
         done.runs.push_back({run.id, row.id, due.scheduled_at});
       }
     }
