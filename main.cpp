@@ -43,6 +43,7 @@ struct arguments {
   commands::cron_next_options cron_next;
   std::string cron_expression;
   commands::run_options run;
+  commands::billing_preview_options preview;
 };
 
 /// The demo's story stands on the terminal; its log goes to a file beside the database. -1 where that cannot
@@ -210,6 +211,29 @@ int run(int argc, char** argv) {
   next->add_option("--count", given.cron_next.count, "How many times (default: 1)")->type_name("N");
   add_cron("describe", "Tell an expression as a sentence", given.cron_expression,
            [&] { return commands::cron_describe(given.cron_expression); });
+
+  auto* billing = app.add_subcommand("billing", "What things cost");
+  billing->require_subcommand(1);
+  add_common(*billing, common, given);
+  auto* preview = billing->add_subcommand("preview", "Print what a server costs by hour and month");
+  add_common(*preview, common, given);
+  preview->add_option("--price", given.preview.price, "Of a month, as in 5.00")->required()->type_name("SUM");
+  preview->add_option("--currency", given.preview.currency, "As in USD")->required()->type_name("CODE");
+  preview
+    ->add_option("--hours-per-month", given.preview.hours_per_month,
+                 "What a month is divided by (default: 730)")
+    ->type_name("N");
+  preview->add_option("--granularity", given.preview.granularity, "second (default) or hour")
+    ->type_name("UNIT");
+  preview->add_option("--active", given.preview.active, "When it was active: START/END, as often as it takes")
+    ->required()
+    ->allow_extra_args(false)
+    ->type_name("TIME/TIME");
+  preview->callback([&command_without_settings, &given, preview] {
+    command_without_settings = [&given, preview] {
+      return print(*preview, commands::billing_preview(given.preview));
+    };
+  });
 
   try {
     app.parse(argc, argv);

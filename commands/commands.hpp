@@ -74,4 +74,16 @@ result<std::string> cron_next(const cron_next_options& options);
 /// The expression as a sentence, in a line. As cron_next otherwise.
 result<std::string> cron_describe(const std::string& expression);
 
+/// As they stand on the command line.
+struct billing_preview_options {
+  std::string price;
+  std::string currency;
+  std::string hours_per_month = "730";
+  std::string granularity = "second";
+  /// START/END
+  std::vector<std::string> active;
+};
+/// What a server that was active then costs, by hour and month, as JSON in a line. As cron_next otherwise.
+result<std::string> billing_preview(const billing_preview_options& options);
+
 } // namespace skyengine::commands

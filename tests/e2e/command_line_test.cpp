@@ -197,6 +197,92 @@ TEST_F(CronCommands, RefuseEveryBadArgumentWithItsReason) {
   }
 }
 
+class BillingPreview : public CommandLine {
+protected:
+  ended preview(std::vector<std::string> arguments) const {
+    arguments.insert(arguments.begin(), {"billing", "preview"});
+    return run(std::move(arguments));
+  }
+  /// With what is needed otherwise: two hours of a plan of 5.00.
+  ended preview_with(std::vector<std::string> more) const {
+    more.insert(more.begin(), {"--price", "5.00", "--currency", "USD", "--active",
+                               "2026-01-01T00:00:00Z/2026-01-01T02:00:00Z"});
+    return preview(std::move(more));
+  }
+};
+
+TEST_F(BillingPreview, PrintsHoursMonthsAndTheirSum) {
+  const auto told = preview_with({});
+  EXPECT_EQ(told.code, 0);
+  EXPECT_EQ(told.output, R"({"currency":"USD","hours":[)"
+                         R"({"hour":"2026-01-01T00:00:00Z","seconds":3600,"amountMicros":6849},)"
+                         R"({"hour":"2026-01-01T01:00:00Z","seconds":3600,"amountMicros":6850}],)"
+                         R"("months":[{"month":"2026-01","seconds":7200,"amountMicros":13699}],)"
+                         R"("totalMicros":13699})"
+                         "\n");
+}
+
+TEST_F(BillingPreview, TakesTimesInAnyOrderAsOneWhereTheyOverlapOrTouch) {
+  const auto told = preview_with({"--active", "2026-01-01T02:00:00+01:00/2026-01-01T03:00:00+01:00",
+                                  "--active", "2025-12-31T23:59:59z/2026-01-01t00:00:00z", "--active",
+                                  "2026-01-01T07:00:00Z/2026-01-01T07:00:00Z"});
+  EXPECT_THAT(told.output, HasSubstr(R"("months":[{"month":"2025-12","seconds":1,"amountMicros":2},)"
+                                     R"({"month":"2026-01","seconds":7200,"amountMicros":13699}])"));
+}
+
+TEST_F(BillingPreview, CountsHoursInFullWhereThePlanDoes) {
+  EXPECT_THAT(preview({"--price", "7.3", "--currency", "EUR", "--granularity", "hour", "--active",
+                       "2026-01-01T00:59:59Z/2026-01-01T01:00:01Z"})
+                .output,
+              HasSubstr(R"("months":[{"month":"2026-01","seconds":7200,"amountMicros":20000}])"));
+  EXPECT_THAT(preview({"--price", "1", "--currency", "EUR", "--hours-per-month", "1", "--active",
+                       "2026-01-01T00:00:00Z/2026-01-02T00:00:00Z"})
+                .output,
+              HasSubstr(R"("totalMicros":1000000)"));
+}
+
+TEST_F(BillingPreview, RefusesEveryBadArgumentWithItsReason) {
+  const std::map<std::vector<std::string>, std::string> refused{
+    {{"--active", "2026-01-01T00:00:00Z"}, "--active: is not START/END"},
+    {{"--active", "2026-01-02T00:00:00Z/2026-01-01T00:00:00Z"}, "--active: its end is before its start"},
+    {{"--active", "2026-01-01T00:00:00.0Z/2026-01-01T00:00:00Z"}, "--active: "},
+    {{"--active", "2026-01-01T00:00:60Z/2026-01-01T01:00:00Z"}, "--active: "},
+    {{"--active", "2026-01-01T00:00:00/2026-01-01T01:00:00"}, "--active: "},
+    {{"--active", "2001-01-01T00:00:00Z/2026-01-01T00:00:00Z"},
+     "--active: is longer than 100000 hours together"},
+    {{"--hours-per-month", "0"}, "--hours-per-month: is not a number from 1 to 8784"},
+    {{"--hours-per-month", "8785"}, "--hours-per-month: "},
+    {{"--hours-per-month", "+730"}, "--hours-per-month: "},
+    {{"--granularity", "minute"}, "--granularity: is neither second nor hour"},
+    {{"--granularity", "Second"}, "--granularity: "},
+    {{"--price", "6"}, "--price: "},
+    {{"--vat", "19"}, "there is no option \"--vat\""},
+    {{"more"}, "nothing was expected where \"more\" stands"}};
+  for (const auto& [arguments, reason] : refused) {
+    const auto told = preview_with(arguments);
+    EXPECT_EQ(told.code, 2) << reason;
+    EXPECT_THAT(told.output, IsEmpty()) << reason;
+    EXPECT_THAT(told.errors, StartsWith("skyengine billing preview: " + reason));
+  }
+  for (const auto* price : {"", "-5", "5.", ".5", "5,00", "5e3", "5.0000001", "9223372036854.775808", "٥"})
+    EXPECT_EQ(preview({"--price", price, "--currency", "USD", "--active",
+                       "2026-01-01T00:00:00Z/2026-01-01T02:00:00Z"})
+                .code,
+              2)
+      << price;
+  EXPECT_THAT(preview({"--price", "9223372036854.775807", "--currency", "USD", "--active",
+                       "2026-01-01T00:00:00Z/2026-03-01T00:00:00Z"})
+                .errors,
+              HasSubstr("--price: the total is beyond what can be counted"));
+  for (const auto* currency : {"", "usd", "US", "XYZ"})
+    EXPECT_EQ(preview({"--price", "5", "--currency", currency, "--active",
+                       "2026-01-01T00:00:00Z/2026-01-01T02:00:00Z"})
+                .code,
+              2)
+      << currency;
+  EXPECT_THAT(preview({"--price", "5", "--currency", "USD"}).errors, HasSubstr("--active is required"));
+}
+
 class CatalogueApply : public CommandLine {
 protected:
   /// What `catalogue apply` says of a file with this text, which is not taken.
