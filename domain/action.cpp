@@ -1,68 +1,37 @@
 #include "domain/action.hpp"
 
-#include <array>
-#include <utility>
+#include "domain/enum_names.hpp"
 
 namespace skyengine {
 
 namespace {
 
-template <class E, std::size_t N>
-using names = std::array<std::pair<E, std::string_view>, N>;
-
-constexpr names<action_kind, 2> kinds{{{action_kind::create, "create"}, {action_kind::remove, "delete"}}};
-
-constexpr names<action_state, 4> states{{{action_state::pending, "pending"},
-                                         {action_state::running, "running"},
-                                         {action_state::succeeded, "succeeded"},
-                                         {action_state::failed, "failed"}}};
-
-constexpr names<saga_step, 8> steps{{{saga_step::begin, "begin"},
-                                     {saga_step::attempt, "attempt"},
-                                     {saga_step::made, "made"},
-                                     {saga_step::build, "build"},
-                                     {saga_step::building, "building"},
-                                     {saga_step::cleanup, "cleanup"},
-                                     {saga_step::remove, "remove"},
-                                     {saga_step::done, "done"}}};
-
-template <class Names, class E>
-std::string_view name_of(const Names& all, E value) noexcept {
-  for (const auto& [known, name] : all)
-    if (known == value)
-      return name;
-  return {};
-}
-
-template <class E, std::size_t N>
-std::optional<E> value_of(const names<E, N>& all, std::string_view text) noexcept {
-  for (const auto& [known, name] : all)
-    if (name == text)
-      return known;
-  return std::nullopt;
-}
+constexpr auto kinds = names_up_to<action_kind::remove>("create", "delete");
+constexpr auto states = names_up_to<action_state::failed>("pending", "running", "succeeded", "failed");
+constexpr auto steps =
+  names_up_to<saga_step::done>("begin", "attempt", "made", "build", "building", "cleanup", "remove", "done");
 
 } // namespace
 
 std::string_view to_string(action_kind kind) noexcept {
-  return name_of(kinds, kind);
+  return kinds.name(kind);
 }
 std::optional<action_kind> parse_action_kind(std::string_view text) noexcept {
-  return value_of(kinds, text);
+  return kinds.find(text);
 }
 
 std::string_view to_string(action_state state) noexcept {
-  return name_of(states, state);
+  return states.name(state);
 }
 std::optional<action_state> parse_action_state(std::string_view text) noexcept {
-  return value_of(states, text);
+  return states.find(text);
 }
 
 std::string_view to_string(saga_step step) noexcept {
-  return name_of(steps, step);
+  return steps.name(step);
 }
 std::optional<saga_step> parse_saga_step(std::string_view text) noexcept {
-  return value_of(steps, text);
+  return steps.find(text);
 }
 
 int progress_of(saga_step step) noexcept {
