@@ -1,3 +1,4 @@
+#include "db/audit.hpp"
 #include "db/cron_store.hpp"
 #include "db/node_store.hpp"
 #include "db/schedule_store.hpp"
@@ -15,6 +16,7 @@
 #include <exception>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace skyengine::db {
@@ -333,6 +335,22 @@ TEST_F(CronStore, ChangesAreSeenInTheOrderOfTheirNumbers) {
   const auto seen = changes(before).schedules;
   ASSERT_THAT(seen, SizeIs(2));
   EXPECT_EQ(seen.back().name, "test");
+}
+
+TEST_F(CronStore, TheAuditNamesARunThatIsOpenPastItsTimeOut) {
+  const auto violations = [&] {
+    for (const auto& one : test::run(loop, audit(db)).value())
+      if (one.name == "no run is open past its time-out")
+        return std::pair{one.checked, one.violations};
+    return std::pair<std::int64_t, std::int64_t>{-1, -1};
+  };
+  fire_at(noon);
+  EXPECT_EQ(violations(), (std::pair<std::int64_t, std::int64_t>{1, 0}));
+  sql("UPDATE runs SET deadline = now() - interval '2 minutes'");
+  EXPECT_EQ(violations(), (std::pair<std::int64_t, std::int64_t>{1, 1}));
+  // Of a node that is gone: whoever fires next takes it over.
+  sql("UPDATE nodes SET lease_until = now()");
+  EXPECT_EQ(violations(), (std::pair<std::int64_t, std::int64_t>{0, 0}));
 }
 
 TEST_F(CronStore, ACancelledRunIsNotBegun) {
