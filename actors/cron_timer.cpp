@@ -336,7 +336,8 @@ struct cron_timer_state {
     gone_in_look.clear();
     queued_in_look.clear();
     is_quiet_look = batches.empty() && beginning == 0;
-    question wanted{last_change, options.only, zones, {}, !is_holder};
+    question wanted{
+      std::exchange(wants_all_changes, false) ? 0 : last_change, options.only, zones, {}, !is_holder};
     for (const auto id : zoneless)
       wanted.missing_zones.insert(schedules.at(id).what.timezone);
     const auto mine = reading;
@@ -637,7 +638,6 @@ struct cron_timer_state {
     }
     release();
     const auto& done = **written.outcome;
-    auto is_any_unmoved = false;
     const std::set<schedule_id> moved{done.moved.begin(), done.moved.end()};
     std::map<std::pair<schedule_id, sys_seconds>, run_id> added;
     for (const auto& one : done.runs)
@@ -657,8 +657,7 @@ struct cron_timer_state {
         push(owner);
       } else {
         // It was changed, which the next look should bring; so that it surely does, that reads all.
-        last_change = 0;
-        is_any_unmoved = true;
+        wants_all_changes = true;
       }
       for (const auto& run : wanted.runs)
         if (const auto id = added.find({wanted.schedule, run.scheduled_at}); id != added.end())
@@ -667,7 +666,7 @@ struct cron_timer_state {
     }
     pump();
     write_ends();
-    if (is_any_unmoved)
+    if (wants_all_changes)
       on_schedules_changed();
   }
 
@@ -1081,6 +1080,8 @@ struct cron_timer_state {
   bool has_lease = false;
   bool is_holder = false;
   bool is_looking = false;
+  /// The next look reads all schedules.
+  bool wants_all_changes = false;
   /// Nothing that begins runs was under way when the look began.
   bool is_quiet_look = false;
   bool is_change_unseen = false;

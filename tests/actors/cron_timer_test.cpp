@@ -696,6 +696,19 @@ TEST_F(CronTimer, WhatEndsWhileAFiringIsLostIsWritten) {
   EXPECT_THAT(runs(run_state::succeeded), SizeIs(1));
 }
 
+TEST_F(CronTimer, AChangeThatNoLookHasSeenIsFoundWhenTheScheduleIsDue) {
+  const auto id = store.add(hourly()).id;
+  start_timer();
+  advance(30min);
+  auto& row = store.schedules.at(id);
+  row.expression = "*/10 * * * *";
+  row.next_at = beginning + 40min;
+  ++row.version;
+  advance(45min);
+  EXPECT_THAT(told(), ElementsAre("2026-01-01T01:00:00Z", "2026-01-01T01:10:00Z"));
+  EXPECT_THAT(runs(run_state::skipped), SizeIs(2));
+}
+
 TEST_F(CronTimer, AFiringThatIsWrittenBehindTheLookIsHeeded) {
   for (int i = 0; i < 300; ++i)
     store.add(hourly());
