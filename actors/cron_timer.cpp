@@ -362,7 +362,7 @@ struct cron_timer_state {
     if (std::exchange(is_change_unseen, false))
       caf::anon_send(handle(), schedules_changed{});
     if (!found.outcome) {
-      if (found.outcome.error().code != errc::database_unavailable)
+      if (!is_passing(found.outcome.error()))
         log::error("the schedules cannot be read", {{"error", found.outcome.error().detail}});
       return;
     }

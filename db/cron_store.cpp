@@ -184,10 +184,6 @@ constexpr statement end_runs{"cron_end", SKYENGINE_CRON_HOLDER R"sql(,
   SELECT e.id, e.state, coalesce(c.failures, 0) AS failures, coalesce(c.pauses, false) AS paused
     FROM ended e LEFT JOIN counted c ON c.id = e.schedule_id)sql"};
 
-std::chrono::sys_seconds seconds_in(std::int64_t since_epoch) {
-  return std::chrono::sys_seconds{std::chrono::seconds{since_epoch}};
-}
-
 } // namespace
 
 asio::awaitable<result<bool>> postgres_cron_store::take_timer(timer_holder who) {

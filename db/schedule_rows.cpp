@@ -2,13 +2,9 @@
 
 namespace skyengine::db {
 
-namespace {
-
 std::chrono::sys_seconds seconds_in(std::int64_t since_epoch) {
   return std::chrono::sys_seconds{std::chrono::seconds{since_epoch}};
 }
-
-} // namespace
 
 schedule to_schedule(const row& r) {
   schedule one;

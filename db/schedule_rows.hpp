@@ -3,6 +3,9 @@
 #include "db/rows.hpp"
 #include "domain/schedule.hpp"
 
+#include <chrono>
+#include <cstdint>
+
 /// The columns of `schedules s` and `runs r` that their readers below expect, for the stores' statements.
 #define SKYENGINE_SCHEDULE_COLUMNS                                                                           \
   " s.id, s.name, s.handler, s.expression, s.timezone, s.paused, s.note, s.catch_up, s.catch_up_window, "    \
@@ -14,6 +17,9 @@
   "r.error_detail, r.not_before "
 
 namespace skyengine::db {
+
+/// Times are read as whole seconds since 1970.
+std::chrono::sys_seconds seconds_in(std::int64_t since_epoch);
 
 schedule to_schedule(const row& r);
 schedule_run to_run(const row& r);

@@ -273,7 +273,7 @@ asio::awaitable<result<std::vector<std::chrono::sys_seconds>>> schedule_store::b
   std::vector<std::chrono::sys_seconds> times;
   times.reserve(found->size());
   for (std::size_t i = 0; i < found->size(); ++i)
-    times.emplace_back(std::chrono::seconds{(*found)[i].get<std::int64_t>("at")});
+    times.push_back(seconds_in((*found)[i].get<std::int64_t>("at")));
   co_return times;
 }
 
