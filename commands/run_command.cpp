@@ -159,7 +159,7 @@ private:
       const auto found = co_await schedules_.find_run(run.schedule, run.id);
       if (found)
         run = *found;
-      else if (found.error().code != errc::database_unavailable)
+      else if (found.error().code != errc::database_unavailable && found.error().code != errc::overloaded)
         co_return found.error();
     }
   }
