@@ -148,7 +148,22 @@ month_standing accrue_month(std::span<const plan_terms> versions,
     return one.granularity == billing_granularity::hour;
   });
   if (counts_hours) {
-    for_each_hour(spans, month, until,
+    // What fills whole hours counts without a look at each of them; only their edges may meet in an hour.
+    std::vector<billable_span> edges;
+    for (const auto& one : spans) {
+      const auto begin = std::max(one.begin, month);
+      const auto end = std::min(one.end, until);
+      const auto first_full = std::chrono::ceil<std::chrono::hours>(begin);
+      const auto last_full = hour_of(end);
+      if (first_full >= last_full) {
+        edges.push_back({begin, end, one.terms});
+        continue;
+      }
+      standing.seconds[one.terms] += std::chrono::seconds{last_full - first_full}.count();
+      edges.push_back({begin, first_full, one.terms});
+      edges.push_back({last_full, end, one.terms});
+    }
+    for_each_hour(edges, month, until,
                   [&](const counted_hour& one) { count(one, versions, standing.seconds); });
   } else {
     for (const auto& one : spans) {
