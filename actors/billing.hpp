@@ -1,0 +1,78 @@
+#pragma once
+
+#include "actors/cron_messages.hpp"
+#include "actors/runtime/steady_timers.hpp"
+#include "db/billing_store.hpp"
+#include "domain/clock.hpp"
+
+#include <boost/asio/any_io_executor.hpp>
+#include <caf/actor_system.hpp>
+#include <caf/allowed_unsafe_message_type.hpp>
+#include <caf/typed_actor.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <optional>
+
+namespace skyengine::actors {
+
+struct billing_options {
+  /// An hour is closed so long after its end (business time): until then its facts may still come.
+  std::chrono::seconds delay{60};
+  /// `sync.window`: hours of servers on `uptime` terms wait so long for their sync (business time).
+  std::chrono::seconds sync_window{std::chrono::minutes{50}};
+  /// What one transaction has, in servers and users; a user is never divided.
+  std::int64_t rows_at_once = 2'000;
+  /// Transactions at a time.
+  int lanes = 2;
+  /// How often to look whether an hour is over, and how soon to try again after a failure (real time).
+  std::chrono::milliseconds look_every{1'000};
+  std::chrono::milliseconds retry_after{5'000};
+  /// Business time is the system's: it is compared with the database's.
+  bool is_system_time = true;
+};
+
+/// What billing works with. Everything referred to outlives it.
+struct billing_services {
+  db::billing_store& store;
+  /// The token of this node's lease.
+  std::function<std::int64_t()> token;
+  const clock& business;
+  runtime::steady_timers& timers;
+};
+
+struct billing_figures_query {};
+
+struct billing_figures {
+  /// Since the start.
+  std::uint64_t hours = 0;
+  std::uint64_t charges = 0;
+  std::uint64_t corrections = 0;
+  /// How long the oldest hour that is not closed is over (business time); nullopt before the first look.
+  std::optional<std::chrono::seconds> lag;
+};
+
+/// Begin nothing more; answered when what is under way has ended.
+struct stop_billing {};
+/// The node holds a lease again.
+struct resume_billing {};
+
+using billing_actor =
+  cron_handler_actor::extend<caf::replies_to<billing_figures_query>::with<billing_figures>,
+                             caf::replies_to<stop_billing>::with<void>,
+                             caf::reacts_to<resume_billing>>;
+
+/// Closes every hour soon after its end, oldest first, and those that were missed; a tick closes what can be
+/// closed then. Figures of a tick: `hours`, `charges` and `corrections`.
+billing_actor spawn_billing(caf::actor_system& system,
+                            boost::asio::any_io_executor loop,
+                            billing_services services,
+                            billing_options options);
+
+} // namespace skyengine::actors
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skyengine::actors::billing_figures_query)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skyengine::actors::billing_figures)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skyengine::actors::stop_billing)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skyengine::actors::resume_billing)

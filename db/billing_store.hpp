@@ -1,0 +1,79 @@
+#pragma once
+
+#include "db/database.hpp"
+#include "domain/billing.hpp"
+#include "domain/clock.hpp"
+
+#include <boost/asio/awaitable.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+namespace skyengine::db {
+
+/// Whether hours may be closed now; each reason against it stands alone.
+struct billing_permission {
+  bool is_lease_held = false;
+  /// `hourly-sync-and-billing` is paused.
+  bool is_paused = false;
+  /// This machine's clock and the database's differ by more than a minute.
+  bool do_clocks_differ = false;
+  /// Until when every user's hours are closed; nullopt without a user.
+  std::optional<std::chrono::sys_seconds> closed_until;
+};
+
+/// The oldest hour that can be closed, and for whom.
+struct closable_hour {
+  struct load {
+    user_id user;
+    /// Servers that there is something to look at of.
+    std::int64_t servers = 0;
+  };
+  std::chrono::sys_seconds hour;
+  std::vector<load> users;
+};
+
+/// What one batch has written.
+struct closed_batch {
+  std::int64_t users = 0;
+  std::int64_t charges = 0;
+  std::int64_t corrections = 0;
+};
+
+/// Closes hours: exactly once for each user, whoever else tries at the same time.
+class billing_store {
+public:
+  /// `passed` is told the name of each step that was done, inside its transaction too: for tests that kill
+  /// the process there.
+  explicit billing_store(
+    database& db, std::function<void(std::string_view)> passed = [](std::string_view) {})
+      : db_(db), passed_(std::move(passed)) {}
+
+  /// `token` is that of this node's lease. `system_now` is nothing where business time is not the system's.
+  asio::awaitable<result<billing_permission>> permission(std::int64_t token,
+                                                         std::optional<instant> system_now);
+
+  /// The oldest hour that begins before `until`, of those users whose hours are closed up to it; nullopt when
+  /// there is none. Users with servers on `uptime` terms wait while the sync of that hour is open, but not
+  /// for one that was due before `syncs_since`.
+  asio::awaitable<result<std::optional<closable_hour>>> next_hour(std::chrono::sys_seconds until,
+                                                                  std::chrono::sys_seconds syncs_since);
+
+  /// In one transaction. Users whose hour is closed meanwhile are left out, all of them when the lease is
+  /// lost. The month's tables must be there.
+  asio::awaitable<result<closed_batch>>
+  close(std::int64_t token, std::chrono::sys_seconds hour, std::vector<std::int64_t> users);
+
+  /// The table for the charges of the month of `hour`.
+  asio::awaitable<result<>> ensure_month(std::chrono::sys_seconds hour);
+
+private:
+  database& db_;
+  std::function<void(std::string_view)> passed_;
+};
+
+} // namespace skyengine::db

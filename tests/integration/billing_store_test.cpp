@@ -1,0 +1,271 @@
+#include "tests/support/billing_rig.hpp"
+
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace skyengine::db {
+namespace {
+
+using namespace std::chrono_literals;
+
+class BillingStore : public test::billing_rig {};
+
+TEST_F(BillingStore, AnHourIsChargedOnceAndPostedToTheLedger) {
+  const auto server = add_active_server(7, at(2, 10));
+  EXPECT_EQ(close_until(at(2, 12)), 2);
+  EXPECT_EQ(charge(server, at(2, 10)), "3600 6849 small");
+  EXPECT_EQ(charge(server, at(2, 11)), "3600 6850 small");
+  EXPECT_EQ(unbilled(7), "USD 13699");
+  EXPECT_EQ(
+    sql("SELECT string_agg(account || ' ' || amount_micros, ', ' ORDER BY transaction_id, account) FROM "
+        "ledger_postings"),
+    "revenue -6849, unbilled 6849, revenue -6850, unbilled 6850");
+  EXPECT_EQ(close_until(at(2, 12)), 0);
+}
+
+TEST_F(BillingStore, APartOfAnHourCountsByItsSeconds) {
+  const auto server = add_active_server(7, at(2, 10, 30));
+  become(server, "deleting", at(2, 11, 0, 1));
+  EXPECT_EQ(close_until(at(2, 14)), 2);
+  EXPECT_EQ(charge(server, at(2, 10)), "1800 3425 small");
+  EXPECT_EQ(charge(server, at(2, 11)), "1 2 small");
+}
+
+TEST_F(BillingStore, WhatIsNotActiveCostsNothing) {
+  add_server(7, at(2, 10));
+  EXPECT_EQ(close_until(at(2, 14)), 0);
+  EXPECT_EQ(sql("SELECT count(*) FROM ledger_transactions"), "0");
+  EXPECT_EQ(sql("SELECT closed_until = " + quoted(at(2, 14)) + " FROM billing_accounts"), "t");
+}
+
+TEST_F(BillingStore, AnHourThatOthersHaveClosedIsLeftAlone) {
+  add_active_server(7, at(2, 10));
+  ASSERT_EQ(close_until(at(2, 11)), 1);
+  const auto again = test::run(loop, store.close(token, at(2, 10), {7}));
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->users, 0);
+  EXPECT_EQ(sql("SELECT count(*) FROM charges"), "1");
+}
+
+TEST_F(BillingStore, WithoutTheLeaseNothingIsClosed) {
+  add_active_server(7, at(2, 10));
+  ASSERT_TRUE(test::run(loop, store.ensure_month(at(2, 10))));
+  EXPECT_EQ(test::run(loop, store.close(token + 1, at(2, 10), {7}))->users, 0);
+  sql("UPDATE nodes SET lease_until = clock_timestamp() - interval '1 s'");
+  EXPECT_EQ(test::run(loop, store.close(token, at(2, 10), {7}))->users, 0);
+  EXPECT_FALSE(test::run(loop, store.permission(token, std::nullopt))->is_lease_held);
+}
+
+TEST_F(BillingStore, TwoClosersOfOneHourChargeItOnce) {
+  for (int i = 0; i < 40; ++i)
+    add_active_server(1 + i % 4, at(2, 10));
+  ASSERT_TRUE(test::run(loop, store.ensure_month(at(2, 10))));
+  std::vector<std::thread> closers;
+  closers.reserve(4);
+  for (int i = 0; i < 4; ++i)
+    closers.emplace_back([&] {
+      boost::asio::io_context own_loop{1};
+      db::database own{own_loop.get_executor(), database.options()};
+      billing_store one{own};
+      ASSERT_TRUE(test::run(own_loop, own.connect()));
+      for (int hour = 10; hour < 20; ++hour)
+        EXPECT_TRUE(test::run(own_loop, one.close(token, at(2, hour), {1, 2, 3, 4})));
+    });
+  for (auto& one : closers)
+    one.join();
+  EXPECT_EQ(sql("SELECT count(*) || ' ' || count(DISTINCT (server_id, hour)) FROM charges"), "400 400");
+  // 10 hours of 5.00 at 730 hours a month: 68,493.15.
+  EXPECT_EQ(unbilled(1), "USD 684930");
+}
+
+TEST_F(BillingStore, ALateFactIsCorrectedInTheNextClosedHour) {
+  const auto server = add_active_server(7, at(2, 10));
+  ASSERT_EQ(close_until(at(2, 16)), 6);
+  become(server, "suspended", at(2, 14, 20));
+  EXPECT_EQ(close_until(at(2, 17)), 1);
+  // 6 h were charged with 41,096; 4 h 20 min come to 5,000,000 x 15,600 / 2,628,000 = 29,680.4.
+  EXPECT_EQ(charge(server, at(2, 16)), "-6000 -11416 small");
+  EXPECT_EQ(unbilled(7), "USD 29680");
+  EXPECT_EQ(close_until(at(2, 20)), 0);
+  EXPECT_EQ(sql("SELECT count(*) FROM billing_rechecks"), "0");
+}
+
+TEST_F(BillingStore, ALateFactOfAMonthThatIsOverIsACorrectionOfIt) {
+  const auto server = add_active_server(7, at(29, 0));
+  ASSERT_EQ(close_until(at(31, 2)), 50);
+  become(server, "suspended", at(30, 23));
+  EXPECT_EQ(close_until(at(31, 3)), 1);
+  EXPECT_EQ(
+    sql("SELECT sequence || ' ' || seconds || ' ' || amount_micros || ' ' || plan_id FROM charge_corrections "
+        "WHERE month = " +
+        quoted(november)),
+    "1 -3600 -6849 small");
+  // December came to nothing after all.
+  EXPECT_EQ(charge(server, at(31, 2)), "-7200 -13699 small");
+  // 47 hours of November: 321,917.8
+  EXPECT_EQ(unbilled(7), "USD 321918");
+  EXPECT_EQ(
+    sql("SELECT string_agg(kind || ' ' || sequence, ', ' ORDER BY sequence) FROM ledger_transactions WHERE "
+        "hour = " +
+        quoted(at(31, 2))),
+    "charges 1, corrections 2");
+}
+
+TEST_F(BillingStore, AChangeOfPlanCountsEachPlansSeconds) {
+  const auto server = add_active_server(7, at(2, 10));
+  ASSERT_EQ(close_until(at(2, 11)), 1);
+  change_plan(server, "large", at(2, 11, 30));
+  EXPECT_EQ(close_until(at(2, 13)), 2);
+  // 5,000,000 x 5,400 / 2,628,000 + 10,000,000 x 1,800 / 2,628,000 = 17,123.3
+  EXPECT_EQ(charge(server, at(2, 11)), "3600 10274 large");
+  EXPECT_EQ(charge(server, at(2, 12)), "3600 13699 large");
+}
+
+TEST_F(BillingStore, ANewPriceHoldsFromItsHourOn) {
+  const auto server = add_active_server(7, at(2, 10));
+  add_price("small", at(2, 12), 10'000'000);
+  ASSERT_EQ(close_until(at(2, 13)), 3);
+  EXPECT_EQ(charge(server, at(2, 11)), "3600 6850 small");
+  EXPECT_EQ(charge(server, at(2, 12)), "3600 13698 small");
+}
+
+TEST_F(BillingStore, AMonthEndsAtItsPriceAndTheNextBeginsAnew) {
+  const auto server = add_active_server(7, at(-40, 0));
+  sql("UPDATE billing_accounts SET closed_until = " + quoted(at(30 - 30, 0)));
+  close_until(at(35, 0));
+  EXPECT_EQ(charged(server, november, at(31, 0)), 4'931'507);
+  EXPECT_EQ(charged(server, at(31, 0), at(35, 0)), 657'534);
+}
+
+TEST_F(BillingStore, SeveralCurrenciesOfAUserStandApart) {
+  add_plan("euro", 7'300'000, "allocated", "second", "EUR");
+  add_active_server(7, at(2, 10));
+  add_active_server(7, at(2, 10), "euro");
+  ASSERT_EQ(close_until(at(2, 11)), 2);
+  EXPECT_EQ(unbilled(7), "EUR 10000, USD 6849");
+}
+
+// -- holds -------------------------------------------------------------------------------
+
+TEST_F(BillingStore, WhatIsHeldIsNotChargedAndIsChargedOnceItIsReleased) {
+  const auto server = add_active_server(7, at(2, 10));
+  const auto held = hold(7, server, at(2, 11));
+  ASSERT_EQ(close_until(at(2, 14)), 1);
+  end_hold(held, at(2, 14), "released");
+  EXPECT_EQ(close_until(at(2, 15)), 1);
+  EXPECT_EQ(charge(server, at(2, 14)), "14400 27398 small");
+}
+
+TEST_F(BillingStore, WhatIsWrittenOffIsNeverCharged) {
+  const auto server = add_active_server(7, at(2, 10));
+  const auto held = hold(7, 0, at(2, 11));
+  ASSERT_EQ(close_until(at(2, 14)), 1);
+  end_hold(held, at(2, 14), "written_off");
+  EXPECT_EQ(close_until(at(2, 15)), 1);
+  EXPECT_EQ(charge(server, at(2, 14)), "3600 6850 small");
+}
+
+TEST_F(BillingStore, AHoldFromEarlierOnGivesBackWhatWasCharged) {
+  const auto server = add_active_server(7, at(2, 10));
+  ASSERT_EQ(close_until(at(2, 14)), 4);
+  hold(7, server, at(2, 12));
+  EXPECT_EQ(close_until(at(2, 15)), 1);
+  EXPECT_EQ(charge(server, at(2, 14)), "-7200 -13698 small");
+}
+
+TEST_F(BillingStore, AHoldReleasedAfterItsMonthIsACorrection) {
+  const auto server = add_active_server(7, at(30, 20));
+  const auto held = hold(7, server, at(30, 22));
+  ASSERT_EQ(close_until(at(31, 1)), 2);
+  end_hold(held, at(31, 0, 30), "released");
+  ASSERT_EQ(close_until(at(31, 2)), 1);
+  EXPECT_EQ(sql("SELECT seconds || ' ' || amount_micros FROM charge_corrections"), "7200 13698")
+    << "4 hours come to 27,397, of which 13,699 were charged";
+  EXPECT_EQ(charge(server, at(31, 1)), "7200 13699 small");
+}
+
+// -- uptime ------------------------------------------------------------------------------
+
+TEST_F(BillingStore, UptimeCountsWhatWasSeenPoweredOn) {
+  add_plan("metered", 7'300'000, "uptime");
+  const auto server = add_active_server(7, at(2, 10), "metered");
+  see_power(server, at(2, 10, 6), at(2, 10, 6), true);
+  see_power(server, at(2, 11, 30), at(2, 11, 30), false);
+  ASSERT_EQ(close_until(at(2, 13)), 3);
+  EXPECT_EQ(charge(server, at(2, 10)), "3600 10000 metered");
+  EXPECT_EQ(charge(server, at(2, 11)), "1800 5000 metered");
+  EXPECT_EQ(charge(server, at(2, 12)), "3600 10000 metered estimated");
+}
+
+TEST_F(BillingStore, ALookThatComesLateCorrectsItsHour) {
+  add_plan("metered", 7'300'000, "uptime");
+  const auto server = add_active_server(7, at(2, 10), "metered");
+  ASSERT_EQ(close_until(at(2, 11)), 1);
+  see_power(server, at(2, 10, 30), at(2, 10, 30), false);
+  ASSERT_EQ(close_until(at(2, 12)), 1);
+  // The hour before gives back its half, and this one is one that nobody saw.
+  EXPECT_EQ(charge(server, at(2, 11)), "1800 5000 metered estimated");
+}
+
+TEST_F(BillingStore, UsersWithUptimeServersWaitForTheSyncOfTheHour) {
+  add_plan("metered", 7'300'000, "uptime");
+  add_active_server(7, at(2, 10), "metered");
+  add_active_server(8, at(2, 10));
+  const auto run = sql("INSERT INTO runs (schedule_id, scheduled_at, state) SELECT id, " + quoted(at(2, 10)) +
+                       ", 'queued' FROM schedules WHERE name = 'hourly-sync-and-billing' RETURNING id");
+  const auto closable = [&](std::chrono::sys_seconds syncs_since) {
+    const auto hour = test::run(loop, store.next_hour(at(2, 11), syncs_since)).value();
+    std::string users;
+    if (hour)
+      for (const auto& one : hour->users)
+        users += std::to_string(one.user.value) + " ";
+    return users;
+  };
+  EXPECT_EQ(closable(at(2, 10)), "8 ");
+  EXPECT_EQ(closable(at(2, 10, 0, 1)), "7 8 ") << "its time is over";
+  sql("UPDATE runs SET state = 'succeeded', ended_at = now()");
+  EXPECT_EQ(closable(at(2, 10)), "7 8 ");
+}
+
+// -- what stands in the way, and what never changes --------------------------------------
+
+TEST_F(BillingStore, TellsWhatStandsAgainstClosing) {
+  const auto permission = [&](std::optional<instant> now = std::nullopt) {
+    return test::run(loop, store.permission(token, now)).value();
+  };
+  EXPECT_FALSE(permission().closed_until);
+  add_active_server(7, at(2, 10, 20));
+  EXPECT_TRUE(permission().is_lease_held);
+  EXPECT_FALSE(permission().is_paused);
+  EXPECT_EQ(permission().closed_until, at(2, 10));
+  EXPECT_FALSE(permission().do_clocks_differ);
+  EXPECT_TRUE(permission(instant{at(2, 10)}).do_clocks_differ);
+  sql("UPDATE schedules SET paused = true WHERE name = 'hourly-sync-and-billing'");
+  EXPECT_TRUE(permission().is_paused);
+}
+
+TEST_F(BillingStore, PostedRowsAreNeverChanged) {
+  add_active_server(7, at(2, 10));
+  close_until(at(2, 11));
+  EXPECT_THROW(sql("UPDATE charges SET amount_micros = 0"), std::runtime_error);
+  EXPECT_THROW(sql("DELETE FROM charges"), std::runtime_error);
+  EXPECT_THROW(sql("UPDATE ledger_postings SET amount_micros = 1"), std::runtime_error);
+  EXPECT_THROW(sql("DELETE FROM ledger_transactions"), std::runtime_error);
+}
+
+TEST_F(BillingStore, ALedgerTransactionSumsToZero) {
+  add_user(7);
+  const std::string transaction = "WITH t AS (INSERT INTO ledger_transactions (user_id, currency, hour, "
+                                  "sequence, kind) VALUES (7, 'USD', " +
+                                  quoted(at(2, 10)) +
+                                  ", 1, 'charges') RETURNING id) INSERT INTO ledger_postings SELECT id, "
+                                  "v.account, v.micros FROM t, (VALUES ";
+  EXPECT_THROW(sql(transaction + "('unbilled', 5)) AS v (account, micros)"), std::runtime_error);
+  EXPECT_THROW(sql(transaction + "('unbilled', 5), ('revenue', -4)) AS v (account, micros)"),
+               std::runtime_error);
+  EXPECT_NO_THROW(sql(transaction + "('unbilled', 5), ('revenue', -4), ('tax', -1)) AS v (account, micros)"));
+}
+
+} // namespace
+} // namespace skyengine::db
