@@ -11,6 +11,8 @@
 #include <functional>
 #include <optional>
 #include <string_view>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace skyengine::db {
@@ -45,6 +47,9 @@ struct closed_batch {
 };
 
 /// Closes hours: exactly once for each user, whoever else tries at the same time.
+///
+/// It keeps what it has read of a user in memory, as long as the user's account says that nothing has
+/// changed. Batches of different users may be closed at the same time.
 class billing_store {
 public:
   /// `passed` is told the name of each step that was done, inside its transaction too: for tests that kill
@@ -72,8 +77,20 @@ public:
   asio::awaitable<result<>> ensure_month(std::chrono::sys_seconds hour);
 
 private:
+  /// As the user was when `closed_until` was written.
+  struct known_user {
+    std::int64_t facts = 0;
+    std::chrono::sys_seconds closed_until;
+    std::vector<billed_server> servers;
+  };
+  using known_users = std::unordered_map<std::int64_t, known_user>;
+
+  asio::awaitable<result<>> count_loads(closable_hour& one);
+  known_users take(const std::vector<std::int64_t>& users);
+
   database& db_;
   std::function<void(std::string_view)> passed_;
+  known_users known_;
 };
 
 } // namespace skyengine::db

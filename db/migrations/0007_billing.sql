@@ -1,5 +1,6 @@
 -- What servers cost: charges by the hour, corrections of months that are over, and the ledger they are posted to.
--- Charges have no foreign keys: users and servers are never deleted, and each key would cost as much as the row.
+-- Charges and the ledger have no foreign keys: users and servers are never deleted, and a key would cost as much as its
+-- row.
 
 -- A change of plan: which one until then, and which one from then on.
 ALTER TABLE server_events
@@ -11,11 +12,13 @@ ALTER TABLE server_events
 CREATE INDEX billable_events ON server_events (server_id, id)
   WHERE (from_state IS NOT DISTINCT FROM 'active') <> (to_state IS NOT DISTINCT FROM 'active') OR to_plan IS NOT NULL;
 
--- Until when the hours of a user are closed. Who closes one, or writes a fact that is older than this, locks the row:
--- so a fact is either seen when its hour is closed, or knows that it comes late.
+-- Until when the hours of a user are closed. Who closes one, or writes a fact about what is paid for, locks the row: so
+-- a fact is either seen when its hour is closed, or knows that it comes late.
 CREATE TABLE billing_accounts (
   user_id      bigint PRIMARY KEY REFERENCES users,
-  closed_until timestamptz NOT NULL
+  closed_until timestamptz NOT NULL,
+  -- Raised by each fact: what was read of a user stays true while this stays the same.
+  facts        bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50);
 
 -- Months of servers that a fact which came late has changed; they are looked at when the user's next hour is closed.
@@ -41,7 +44,7 @@ LANGUAGE plpgsql AS $$
 DECLARE
   closed timestamptz;
 BEGIN
-  SELECT closed_until INTO closed FROM billing_accounts WHERE user_id = of_user FOR SHARE;
+  UPDATE billing_accounts SET facts = facts + 1 WHERE user_id = of_user RETURNING closed_until INTO closed;
   IF fact_at < closed THEN
     INSERT INTO billing_rechecks (server_id, month)
     SELECT s.id, m AT TIME ZONE 'UTC'
@@ -122,6 +125,8 @@ END $$;
 CREATE TABLE charges (
   server_id     bigint NOT NULL,
   hour          timestamptz NOT NULL,
+  user_id       bigint NOT NULL,
+  currency      text NOT NULL,
   plan_id       text NOT NULL,
   basis         text NOT NULL,
   -- Charged as allocated since nobody could see whether it was powered on.
@@ -140,6 +145,8 @@ CREATE TABLE charge_corrections (
   server_id     bigint NOT NULL,
   month         timestamptz NOT NULL,
   sequence      integer NOT NULL CHECK (sequence >= 1),
+  user_id       bigint NOT NULL,
+  currency      text NOT NULL,
   plan_id       text NOT NULL,
   -- With which hour it was posted.
   posted_hour   timestamptz NOT NULL,
@@ -155,7 +162,7 @@ CREATE TRIGGER corrections_stay BEFORE UPDATE OR DELETE ON charge_corrections
 -- Double entry: what is owed to us stands with plus, what we owe or have earned with minus.
 CREATE TABLE ledger_transactions (
   id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-  user_id  bigint NOT NULL REFERENCES users,
+  user_id  bigint NOT NULL,
   currency text NOT NULL,
   hour     timestamptz NOT NULL,
   -- Within the hour, from 1 on.
@@ -175,16 +182,21 @@ CREATE TABLE ledger_postings (
 CREATE TRIGGER postings_stay BEFORE UPDATE OR DELETE ON ledger_postings
   FOR EACH ROW EXECUTE FUNCTION forbid_change();
 
-CREATE FUNCTION check_ledger_sum() RETURNS trigger LANGUAGE plpgsql AS $$
+-- Each statement leaves every transaction balanced, so all of them always are. A deferred trigger would look at each row
+-- of its own, and cost more than the rows.
+CREATE FUNCTION check_ledger_sums() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+  wrong bigint;
 BEGIN
-  IF (SELECT sum(amount_micros) FROM ledger_postings WHERE transaction_id = NEW.transaction_id) <> 0 THEN
-    RAISE EXCEPTION 'the postings of ledger transaction % do not sum to zero', NEW.transaction_id
+  SELECT transaction_id INTO wrong FROM added GROUP BY transaction_id HAVING sum(amount_micros) <> 0 LIMIT 1;
+  IF FOUND THEN
+    RAISE EXCEPTION 'the postings of ledger transaction % do not sum to zero', wrong
       USING ERRCODE = 'check_violation', CONSTRAINT = 'ledger_sums_to_zero';
   END IF;
   RETURN NULL;
 END $$;
-CREATE CONSTRAINT TRIGGER ledger_sums_to_zero AFTER INSERT ON ledger_postings DEFERRABLE INITIALLY DEFERRED
-  FOR EACH ROW EXECUTE FUNCTION check_ledger_sum();
+CREATE TRIGGER ledger_sums_to_zero AFTER INSERT ON ledger_postings
+  REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION check_ledger_sums();
 
 -- The user's accounts of the ledger, summed. A sum over all users would be one row that everybody waits for.
 CREATE TABLE user_balances (
