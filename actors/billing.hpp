@@ -1,19 +1,16 @@
 #pragma once
 
-#include "actors/cron_messages.hpp"
+#include "actors/billing_messages.hpp"
 #include "actors/runtime/steady_timers.hpp"
 #include "db/billing_store.hpp"
 #include "domain/clock.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
 #include <caf/actor_system.hpp>
-#include <caf/allowed_unsafe_message_type.hpp>
-#include <caf/typed_actor.hpp>
 
 #include <chrono>
 #include <cstdint>
 #include <functional>
-#include <optional>
 
 namespace skyengine::actors {
 
@@ -42,27 +39,6 @@ struct billing_services {
   runtime::steady_timers& timers;
 };
 
-struct billing_figures_query {};
-
-struct billing_figures {
-  /// Since the start.
-  std::uint64_t hours = 0;
-  std::uint64_t charges = 0;
-  std::uint64_t corrections = 0;
-  /// How long the oldest hour that is not closed is over (business time); nullopt before the first look.
-  std::optional<std::chrono::seconds> lag;
-};
-
-/// Begin nothing more; answered when what is under way has ended.
-struct stop_billing {};
-/// The node holds a lease again.
-struct resume_billing {};
-
-using billing_actor =
-  cron_handler_actor::extend<caf::replies_to<billing_figures_query>::with<billing_figures>,
-                             caf::replies_to<stop_billing>::with<void>,
-                             caf::reacts_to<resume_billing>>;
-
 /// Closes every hour soon after its end, oldest first, and those that were missed; a tick closes what can be
 /// closed then. Figures of a tick: `hours`, `charges` and `corrections`.
 billing_actor spawn_billing(caf::actor_system& system,
@@ -71,8 +47,3 @@ billing_actor spawn_billing(caf::actor_system& system,
                             billing_options options);
 
 } // namespace skyengine::actors
-
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skyengine::actors::billing_figures_query)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skyengine::actors::billing_figures)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skyengine::actors::stop_billing)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skyengine::actors::resume_billing)

@@ -1,6 +1,8 @@
 #include "commands/engine.hpp"
 
+#include "actors/joint_handler.hpp"
 #include "actors/runtime/coroutines.hpp"
+#include "actors/runtime/crash_point.hpp"
 #include "actors/virtfusion_gateway.hpp"
 #include "commands/actor_options.hpp"
 #include "commands/build_info.hpp"
@@ -126,6 +128,7 @@ result<> engine::compose(const config::settings& settings) {
   nodes_ = std::make_unique<db::node_store>(database);
   schedules_ = std::make_unique<db::postgres_cron_store>(database);
   clean_up_ = std::make_unique<db::clean_up_store>(database);
+  hours_ = std::make_unique<db::billing_store>(database, actors::runtime::crash_point);
   vf::http_transport_options transport;
   transport.base = *base;
   transport.token = secret{settings.virtfusion.api_token};
@@ -199,6 +202,23 @@ result<> engine::compose(const config::settings& settings) {
                                                          *clean_up_, cleaner_options(settings_));
                         return caf::actor_cast<caf::strong_actor_ptr>(cleaner_);
                       }});
+  actors::billing_options closing;
+  closing.is_system_time = session_->business().rate() == 1;
+  children.push_back({"billing", [this, closing] {
+                        billing_ = actors::spawn_billing(
+                          session_->runtime().system(), loop().get_executor(),
+                          {*hours_, [this] { return lease_->token(); }, session_->business(), timers()},
+                          closing);
+                        edge_->set_billing(billing_);
+                        return caf::actor_cast<caf::strong_actor_ptr>(billing_);
+                      }});
+  children.push_back(
+    {"hourly", [this] {
+       hourly_ = actors::spawn_joint_handler(
+         session_->runtime().system(),
+         {{"billing", [this] { return caf::actor_cast<actors::cron_handler_actor>(billing_); }}});
+       return caf::actor_cast<caf::strong_actor_ptr>(hourly_);
+     }});
   actors::cron_timer_options firing;
   firing.clock_rate = session_->business().rate();
   firing.seed = seed;
@@ -220,6 +240,7 @@ result<> engine::compose(const config::settings& settings) {
                  lease_->keep([this]() -> asio::awaitable<void> { co_await on_lease_lost(); },
                               [this](std::int64_t) {
                                 caf::anon_send(provisioner_, actors::lease_acquired{});
+                                caf::anon_send(billing_, actors::resume_billing{});
                                 caf::anon_send(timer_, actors::timer_lease_acquired{});
                               }),
                  needed("the lease"));
@@ -307,11 +328,14 @@ actors::cron_services engine::cron_services() {
           timers(),
           session_->runtime().asker(),
           [this](std::string name) { return load_zone(std::move(name)); },
-          {{"daily-clean-up", [this] { return cleaner_; }}}};
+          {{"daily-clean-up", [this] { return cleaner_; }},
+           {"hourly-sync-and-billing", [this] { return hourly_; }}}};
 }
 
 asio::awaitable<void> engine::on_lease_lost() {
   static_cast<void>(co_await session_->runtime().asker().ask<void>(timer_, 5s, actors::stop_firing{}));
+  // Each of its transactions looks at the lease for itself.
+  static_cast<void>(co_await session_->runtime().asker().ask<void>(billing_, 5s, actors::stop_billing{}));
   const auto drained = co_await session_->runtime().asker().ask<void>(provisioner_, 1h, actors::lease_lost{});
   if (!drained)
     log::warn("the sagas were not seen to end", {{"error", drained.error().detail}});
@@ -328,6 +352,7 @@ asio::awaitable<void> engine::wind_down() {
   auto& asker = session_->runtime().asker();
   const auto left = std::max<actors::runtime::steady_duration>(until - timers().now(), 500ms);
   static_cast<void>(co_await asker.ask<void>(timer_, left, actors::stop_firing{}));
+  static_cast<void>(co_await asker.ask<void>(billing_, left, actors::stop_billing{}));
   if (const auto drained = co_await asker.ask<void>(provisioner_, left, actors::drain_sagas{}); !drained)
     log::info("some sagas go on at the next start", {});
   static_cast<void>(co_await asker.ask<void>(supervisor_, 10s, actors::stop_children{}));
@@ -376,12 +401,16 @@ engine::~engine() {
     loop().restart();
     loop().poll();
     caf::anon_send_exit(timer_, caf::exit_reason::user_shutdown);
+    caf::anon_send_exit(hourly_, caf::exit_reason::user_shutdown);
+    caf::anon_send_exit(billing_, caf::exit_reason::user_shutdown);
     caf::anon_send_exit(cleaner_, caf::exit_reason::user_shutdown);
     caf::anon_send_exit(provisioner_, caf::exit_reason::user_shutdown);
     caf::anon_send_exit(gateway_, caf::exit_reason::user_shutdown);
   }
   supervisor_ = nullptr;
   timer_ = nullptr;
+  hourly_ = nullptr;
+  billing_ = nullptr;
   cleaner_ = nullptr;
   provisioner_ = nullptr;
   gateway_ = nullptr;

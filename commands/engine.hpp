@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/billing.hpp"
 #include "actors/cleaner.hpp"
 #include "actors/cron_timer.hpp"
 #include "actors/node_lease.hpp"
@@ -8,6 +9,7 @@
 #include "actors/virtfusion_caller.hpp"
 #include "commands/database_session.hpp"
 #include "config/settings.hpp"
+#include "db/billing_store.hpp"
 #include "db/clean_up_store.hpp"
 #include "db/cron_store.hpp"
 #include "db/listener.hpp"
@@ -80,6 +82,7 @@ private:
   std::unique_ptr<db::node_store> nodes_;
   std::unique_ptr<db::cron_store> schedules_;
   std::unique_ptr<db::clean_up_store> clean_up_;
+  std::unique_ptr<db::billing_store> hours_;
   std::unique_ptr<db::session_lock> name_lock_;
   std::unique_ptr<actors::node_lease> lease_;
   std::unique_ptr<net::virtfusion::http_transport> transport_;
@@ -91,6 +94,8 @@ private:
   actors::virtfusion_gateway_actor gateway_;
   actors::server_provisioner_actor provisioner_;
   actors::cron_handler_actor cleaner_;
+  actors::billing_actor billing_;
+  actors::cron_handler_actor hourly_;
   actors::cron_timer_actor timer_;
   actors::supervisor_actor supervisor_;
   boost::asio::ip::tcp::endpoint endpoint_;

@@ -23,7 +23,8 @@ std::vector<std::string_view> crash_points() {
     "create.after_active",     "create.before_cleanup", "create.after_cleanup",  "create.before_failed",
     "create.after_failed",     "delete.before_commit",  "delete.after_commit",   "delete.before_call",
     "delete.after_call",       "delete.before_deleted", "delete.after_deleted",  "look.after_named",
-    "look.after_delete",       "look.before_finish",
+    "look.after_delete",       "look.before_finish",    "billing.claimed",       "billing.charged",
+    "billing.corrected",       "billing.before_commit", "billing.after_commit",
   };
 }
 

@@ -220,3 +220,5 @@ BEGIN
                    date_trunc('month', first AT TIME ZONE 'UTC' + interval '1 month') AT TIME ZONE 'UTC');
   END IF;
 END $$;
+
+UPDATE schedules SET paused = false, note = NULL WHERE name = 'hourly-sync-and-billing' AND note = 'not built yet';

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/billing_messages.hpp"
 #include "actors/cron_messages.hpp"
 #include "actors/protocol.hpp"
 #include "actors/provisioning_messages.hpp"
@@ -81,6 +82,7 @@ public:
   void set_gateway(actors::virtfusion_gateway_actor gateway);
   /// Who fires the schedules.
   void set_cron_timer(actors::cron_timer_actor timer);
+  void set_billing(actors::billing_actor billing);
   /// Who counts the actors' restarts.
   void set_supervisor(actors::supervisor_actor supervisor);
   /// From now on `/readyz` answers 200.

@@ -121,6 +121,17 @@ void add_cron(collection& all, const actors::cron_figures& figures) {
               static_cast<double>(at.time_since_epoch().count()), {{"schedule", name}});
 }
 
+void add_billing(collection& all, const actors::billing_figures& figures) {
+  all.counter("billing_charges_total", "Charges of hours that this node has closed.",
+              as_double(figures.charges));
+  all.counter("billing_corrections_total", "Corrections of months that were over.",
+              as_double(figures.corrections));
+  all.counter("billing_hours_total", "Hours that this node has closed.", as_double(figures.hours));
+  if (figures.lag)
+    all.gauge("billing_lag_seconds", "How long the oldest hour that is not closed is over, in business time.",
+              static_cast<double>(figures.lag->count()));
+}
+
 /// By name: what each actor dropped, as far as it has deadlines at all.
 using drops = std::map<std::string_view, std::uint64_t>;
 
@@ -230,6 +241,13 @@ answer get_metrics(edge_state& edge, const call&) {
       co_await edge.services.asker.ask<actors::cron_figures>(edge.cron_timer, figures_patience, query);
     if (figures)
       add_cron(all, *figures);
+  }
+  if (edge.billing) {
+    const actors::billing_figures_query query;
+    const auto figures =
+      co_await edge.services.asker.ask<actors::billing_figures>(edge.billing, figures_patience, query);
+    if (figures)
+      add_billing(all, *figures);
   }
   actors::restart_counts restarts;
   if (edge.supervisor) {

@@ -89,7 +89,7 @@ TEST_F(CronStore, TheBuiltInSchedulesAreThere) {
                           "SELECT string_agg(name || ' ' || expression || ' ' || paused, ',' ORDER BY name)"
                           " FROM schedules"),
             "daily-clean-up 45 3 * * * false,daily-dunning 15 0 * * * true,"
-            "hourly-sync-and-billing 0 * * * * true,monthly-invoices 0 0 1 * * true");
+            "hourly-sync-and-billing 0 * * * * false,monthly-invoices 0 0 1 * * true");
 }
 
 TEST_F(CronStore, AScheduleIsReadAsItStands) {
