@@ -1,12 +1,12 @@
 #include "db/audit.hpp"
 
+#include "db/audit_money.hpp"
 #include "domain/server_lifecycle.hpp"
 
 namespace skyengine::db {
 
 namespace {
 
-// One statement is one snapshot.
 constexpr statement check_invariants{"audit", R"sql(
   WITH open_actions AS (
     SELECT s.id, s.state,
@@ -85,18 +85,30 @@ std::vector<std::string> life_cycle() {
 
 } // namespace
 
-asio::awaitable<result<std::vector<invariant>>> audit(database& db) {
-  const auto changes = life_cycle();
-  const auto found = co_await db.run(check_invariants, changes);
-  if (!found)
-    co_return found.error();
+std::vector<invariant> to_invariants(const rows& found) {
   std::vector<invariant> all;
-  for (std::size_t i = 0; i < found->size(); ++i) {
-    const auto r = (*found)[i];
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    const auto r = found[i];
     all.push_back(
       {r.get<std::string>("name"), r.get<std::int64_t>("checked"), r.get<std::int64_t>("violations")});
   }
-  co_return all;
+  return all;
+}
+
+asio::awaitable<result<std::vector<invariant>>> audit(database& db) {
+  const auto changes = life_cycle();
+  auto body = [&](transaction& t) -> asio::awaitable<result<std::vector<invariant>>> {
+    const auto found = co_await t.run(check_invariants, changes);
+    if (!found)
+      co_return found.error();
+    auto all = to_invariants(*found);
+    auto money = co_await audit_money(t);
+    if (!money)
+      co_return money.error();
+    all.insert(all.end(), money->begin(), money->end());
+    co_return all;
+  };
+  co_return co_await db.transact(body, isolation::repeatable_read);
 }
 
 } // namespace skyengine::db

@@ -17,6 +17,9 @@ struct invariant {
   std::int64_t violations = 0;
 };
 
+/// Rows of `name, checked, violations`.
+std::vector<invariant> to_invariants(const rows& found);
+
 /// Every invariant of design 4 that the tables have, read in one snapshot.
 asio::awaitable<result<std::vector<invariant>>> audit(database& db);
 

@@ -24,6 +24,11 @@ constexpr statement load_servers{"billing_servers", R"sql(
      AND (s.state = 'active' OR s.last_event_at >= to_timestamp($2::bigint)
           OR EXISTS (SELECT FROM billing_rechecks r WHERE r.server_id = s.id)))sql"};
 
+constexpr statement load_all_servers{"billing_all_servers", R"sql(
+  SELECT id, user_id, plan_id, false AS is_unchanged, false AS is_rechecked, 0::bigint AS month_micros,
+         0::bigint AS month_seconds
+    FROM servers WHERE id > $1::bigint ORDER BY id LIMIT $2::integer)sql"};
+
 constexpr statement load_events{"billing_events", R"sql(
   SELECT server_id, extract(epoch FROM at)::bigint AS at, to_state IS NOT DISTINCT FROM 'active' AS is_active, from_plan,
          to_plan
@@ -86,10 +91,28 @@ public:
   server_loader(transaction& t, sys_seconds hour) : t_(t), hour_(hour), month_(month_of(hour)) {}
 
   asio::awaitable<result<loaded_servers>> load(const std::vector<std::int64_t>& users) {
-    if (auto done = co_await load_the_servers(users); !done)
-      co_return done.error();
+    const auto found = co_await t_.run(load_servers, users, since_epoch(hour_), since_epoch(month_));
+    if (!found)
+      co_return found.error();
+    take_servers(*found);
     if (auto done = co_await load_the_rechecks(); !done)
       co_return done.error();
+    co_return co_await load_what_happened(users);
+  }
+
+  asio::awaitable<result<loaded_servers>> load_all(server_id after, int limit) {
+    const auto found = co_await t_.run(load_all_servers, after, limit);
+    if (!found)
+      co_return found.error();
+    take_servers(*found);
+    std::set<std::int64_t> users;
+    for (const auto& one : loaded_.servers)
+      users.insert(one.user.value);
+    co_return co_await load_what_happened({users.begin(), users.end()});
+  }
+
+private:
+  asio::awaitable<result<loaded_servers>> load_what_happened(std::vector<std::int64_t> users) {
     if (auto done = co_await load_the_events(); !done)
       co_return done.error();
     if (auto done = co_await load_the_holds(users); !done)
@@ -97,14 +120,10 @@ public:
     co_return std::move(loaded_);
   }
 
-private:
-  asio::awaitable<result<>> load_the_servers(const std::vector<std::int64_t>& users) {
-    const auto found = co_await t_.run(load_servers, users, since_epoch(hour_), since_epoch(month_));
-    if (!found)
-      co_return found.error();
-    loaded_.servers.reserve(found->size());
-    for (std::size_t i = 0; i < found->size(); ++i) {
-      const auto r = (*found)[i];
+  void take_servers(const rows& found) {
+    loaded_.servers.reserve(found.size());
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      const auto r = found[i];
       billed_server one;
       one.id = r.get<server_id>("id");
       one.user = r.get<user_id>("user_id");
@@ -122,7 +141,6 @@ private:
       present_plans_.push_back(std::move(plan));
       loaded_.servers.push_back(std::move(one));
     }
-    co_return result<>{};
   }
 
   asio::awaitable<result<>> load_the_rechecks() {
@@ -251,13 +269,17 @@ load_servers_of(transaction& t, const std::vector<std::int64_t>& users, sys_seco
   co_return co_await loader.load(users);
 }
 
+asio::awaitable<result<loaded_servers>> load_servers_after(transaction& t, server_id after, int limit) {
+  server_loader loader{t, {}};
+  co_return co_await loader.load_all(after, limit);
+}
+
 asio::awaitable<result<>> load_power_of(transaction& t,
                                         std::vector<billed_server>& servers,
                                         const price_lists& prices,
-                                        sys_seconds hour) {
+                                        sys_seconds since) {
   std::unordered_map<server_id, billed_server*> metered;
   std::vector<std::int64_t> ids;
-  auto since = month_of(hour);
   for (auto& one : servers) {
     if (!is_metered(one, prices))
       continue;
@@ -277,6 +299,12 @@ asio::awaitable<result<>> load_power_of(transaction& t,
       ->life.power.push_back({seconds_in(r, "first_seen"), seconds_in(r, "last_seen"), r.get<bool>("is_on")});
   }
   co_return result<>{};
+}
+
+void add_plans_of(const std::vector<billed_server>& servers, std::set<plan_id>& plans) {
+  for (const auto& one : servers)
+    for (const auto& change : one.life.changes)
+      plans.insert(change.plan);
 }
 
 } // namespace skyengine::db

@@ -34,10 +34,18 @@ struct loaded_servers {
 asio::awaitable<result<loaded_servers>>
 load_servers_of(transaction& t, const std::vector<std::int64_t>& users, std::chrono::sys_seconds hour);
 
-/// What was seen of those that have been on `uptime` terms.
+/// Every server there is or was, by id, those after `after`, with all that is known of its life; nothing of
+/// what was charged.
+asio::awaitable<result<loaded_servers>> load_servers_after(transaction& t, server_id after, int limit);
+
+/// What was seen since then of those that have been on `uptime` terms, and the look before it. Of months to
+/// correct it is seen from their beginning on.
 asio::awaitable<result<>> load_power_of(transaction& t,
                                         std::vector<billed_server>& servers,
                                         const price_lists& prices,
-                                        std::chrono::sys_seconds hour);
+                                        std::chrono::sys_seconds since);
+
+/// The plans that servers have been on.
+void add_plans_of(const std::vector<billed_server>& servers, std::set<plan_id>& plans);
 
 } // namespace skyengine::db

@@ -276,21 +276,15 @@ billing_store::close(std::int64_t token, sys_seconds hour, std::vector<std::int6
       loaded = std::move(*read);
     }
     std::set<plan_id> plans;
-    const auto note_plans = [&](const billed_server& one) {
-      for (const auto& change : one.life.changes)
-        plans.insert(change.plan);
-    };
     for (const auto& [user, one] : closed_users)
-      for (const auto& server : one.servers)
-        note_plans(server);
-    for (const auto& server : loaded.servers)
-      note_plans(server);
+      add_plans_of(one.servers, plans);
+    add_plans_of(loaded.servers, plans);
     if (plans.empty())
       co_return closed_batch{static_cast<std::int64_t>(closed_users.size()), 0, 0};
     const auto prices = co_await load_prices_of(t, plans);
     if (!prices)
       co_return prices.error();
-    if (const auto read = co_await load_power_of(t, loaded.servers, prices->lists, hour); !read)
+    if (const auto read = co_await load_power_of(t, loaded.servers, prices->lists, month_of(hour)); !read)
       co_return read.error();
     for (auto& server : loaded.servers)
       closed_users.at(server.user.value).servers.push_back(std::move(server));

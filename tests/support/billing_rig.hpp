@@ -1,5 +1,6 @@
 #pragma once
 
+#include "db/audit_money.hpp"
 #include "db/billing_store.hpp"
 #include "db/node_store.hpp"
 #include "domain/time_format.hpp"
@@ -12,6 +13,7 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace skyengine::test {
 
@@ -130,6 +132,12 @@ protected:
       }
       charges += closed->charges;
     }
+  }
+
+  /// Of charges and ledger.
+  std::vector<db::invariant> audit() {
+    auto body = [](db::transaction& t) { return db::audit_money(t); };
+    return run(loop, db.transact(body, db::isolation::repeatable_read)).value();
   }
 
   std::string charge(int server, std::chrono::sys_seconds hour) const {
