@@ -220,6 +220,7 @@ struct billing_state {
       [this](const pass_ended& ended) { on_pass_ended(ended.outcome); },
       [this](const look_again&) {
         arm();
+        tell_of_lag();
         const auto until = std::chrono::floor<std::chrono::hours>(services->business.now() - options.delay);
         if ((until > done_until || !waiting.empty()) && services->timers.now() >= not_before)
           begin_pass();
@@ -254,6 +255,7 @@ struct billing_state {
       figures.charges += outcome->charges;
       figures.corrections += outcome->corrections;
       closed_until = outcome->permission.closed_until;
+      is_paused = outcome->permission.is_paused;
       tell_of_clocks(outcome->permission.do_clocks_differ);
       if (outcome->hours > 0)
         log::info(
@@ -273,6 +275,21 @@ struct billing_state {
     answer_stopping();
     if (!waiting.empty())
       begin_pass();
+  }
+
+  std::optional<std::chrono::seconds> lag() const {
+    if (!closed_until)
+      return std::nullopt;
+    return std::max(
+      0s, std::chrono::floor<std::chrono::seconds>(services->business.now() - (*closed_until + 1h)));
+  }
+
+  void tell_of_lag() {
+    const auto is_late = !is_paused && lag() > options.late_after;
+    if (is_late && !std::exchange(is_lag_alerted, true))
+      log::error("hours are not closed", {{"alert", "billing_late"}, {"lag_seconds", lag()->count()}});
+    else if (!is_late && std::exchange(is_lag_alerted, false))
+      log::info("hours are closed again", {{"alert_cleared", "billing_late"}});
   }
 
   void tell_of_clocks(bool do_differ) {
@@ -305,7 +322,9 @@ struct billing_state {
   billing_figures figures;
   stop_flag is_stopped = std::make_shared<bool>(false);
   bool is_under_way = false;
+  bool is_paused = false;
   bool is_clock_alerted = false;
+  bool is_lag_alerted = false;
   /// Every hour before it is closed, as far as this node knows.
   sys_seconds done_until{};
   std::optional<sys_seconds> closed_until;

@@ -19,6 +19,8 @@ struct billing_options {
   std::chrono::seconds delay{60};
   /// `sync.window`: hours of servers on `uptime` terms wait so long for their sync (business time).
   std::chrono::seconds sync_window{std::chrono::minutes{50}};
+  /// An hour that is over so long and not closed is an alert (business time).
+  std::chrono::seconds late_after{std::chrono::hours{2}};
   /// What one transaction has, in servers and users; a user is never divided.
   std::int64_t rows_at_once = 2'000;
   /// Transactions at a time.

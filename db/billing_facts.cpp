@@ -243,6 +243,7 @@ bool is_metered(const billed_server& one, const price_lists& prices) {
 
 asio::awaitable<result<loaded_prices>> load_prices_of(transaction& t, const std::set<plan_id>& plans) {
   std::vector<std::string> names;
+  names.reserve(plans.size());
   for (const auto& plan : plans)
     names.push_back(plan.value);
   const auto found = co_await t.run(load_prices, names);

@@ -101,6 +101,7 @@ TEST_F(Billing, ATickClosesWhatCanBeClosed) {
 
 TEST_F(Billing, WhatWasMissedIsCaughtUpExactly) {
   std::vector<int> servers;
+  servers.reserve(20);
   for (int i = 0; i < 20; ++i)
     servers.push_back(add_active_server(1 + i % 7, at(29, 20, i)));
   begin(at(29, 23, 10));
@@ -147,6 +148,21 @@ TEST_F(Billing, AClockThatIsWrongClosesNothingAndIsToldOnce) {
   ASSERT_TRUE(tick(handler()));
   EXPECT_EQ(charges(), "0");
   EXPECT_EQ(log.count("alert=billing_clocks_differ"), 1U);
+}
+
+TEST_F(Billing, ThatHoursAreNotClosedIsToldUntilTheyAre) {
+  const test::log_capture log;
+  add_active_server(7, at(2, 10));
+  begin(at(2, 11, 5));
+  run_until([&] { return figures().hours == 1; });
+  // The table that its transactions begin with is away.
+  sql("ALTER TABLE billing_accounts RENAME COLUMN facts TO hidden");
+  business.at = at(2, 14, 5);
+  run_until([&] { return log.count("alert=billing_late") == 1; });
+  sql("ALTER TABLE billing_accounts RENAME COLUMN hidden TO facts");
+  run_until([&] { return log.count("alert_cleared=billing_late") == 1; });
+  EXPECT_EQ(figures().hours, 4U);
+  EXPECT_EQ(log.count("alert=billing_late"), 1U);
 }
 
 TEST_F(Billing, StoppedItBeginsNothingUntilItIsResumed) {
