@@ -71,6 +71,17 @@ struct flood_options {
 /// Creates from many clients against a panel with latency, lost answers, 503s and a limit of its own.
 report flood(const flood_options& options);
 
+struct bill_options {
+  std::uint64_t seed = 1;
+  std::size_t kills = 10;
+  int engines = 1;
+};
+
+/// Hours pass quickly while servers are made, deleted, suspended and moved to other plans, prices change and
+/// holds come and go; engines are killed, every other time at a crash point of billing or sync. Then
+/// `skyengine audit`, and every bill against a reckoning of its own.
+report bills(const bill_options& options);
+
 struct crowd_options {
   std::uint64_t seed = 1;
   /// Held all at once: silent, with slow headers and bodies, half-closed.

@@ -44,6 +44,10 @@ report play(const arguments& given) {
                   2, size<std::size_t>(given, given.pauses, 8, 1)});
   if (given.campaign == "idempotency")
     return idempotency({given.seed, size(given, given.clients, 50, 50), size(given, given.rounds, 20, 1)});
+  if (given.campaign == "bills")
+    return bills({given.seed, size<std::size_t>(given, given.kills, 200, 10), 1});
+  if (given.campaign == "bills-two-engines")
+    return bills({given.seed, size<std::size_t>(given, given.kills, 50, 6), 2});
   if (given.campaign == "crowd") {
     crowd_options how;
     how.seed = given.seed;
@@ -66,7 +70,8 @@ int run(int argc, char** argv) {
   arguments given;
   app.add_option("--campaign", given.campaign, "What to do to them")
     ->required()
-    ->check(CLI::IsMember({"crash-points", "kills", "two-engines", "idempotency", "load", "crowd"}));
+    ->check(CLI::IsMember({"crash-points", "kills", "two-engines", "idempotency", "load", "crowd", "bills",
+                           "bills-two-engines"}));
   app.add_option("--seed", given.seed, "Of everything that is drawn; default: a random one");
   app.add_flag("--smoke", given.is_smoke, "The sizes of CI");
   app.add_option("--kills", given.kills, "How often an engine is killed");

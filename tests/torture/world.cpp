@@ -26,6 +26,10 @@ world::world(world_options options) : options_(std::move(options)) {
     database_ = std::make_unique<test::test_database>();
     database_url_ = database_->url();
   }
+  if (!options_.business_begin.empty())
+    test::run_sql(database_url_, "INSERT INTO engine_clock (rate, real_origin, business_origin) VALUES (" +
+                                   options_.settings.at("SKYENGINE_CLOCK_RATE") + ", clock_timestamp(), '" +
+                                   options_.business_begin + "')");
   auto panel = options_.panel;
   panel.insert(panel.end(), {"--seed", std::to_string(options_.seed)});
   panel_ = std::make_unique<test::simulated_panel>(panel);

@@ -26,6 +26,8 @@ struct world_options {
   bool has_private_database = false;
   /// Where the engines end by their first start's hand: SKYENGINE_CRASH_AT.
   std::string crash_at = {};
+  /// When business time begins, as SQL has it; empty: now. The rate is that of the settings.
+  std::string business_begin = {};
   /// Settings of the engines, as environment.
   std::map<std::string, std::string> settings = {{"SKYENGINE_PROVISIONING_SETTLE", "2s"}};
 };
