@@ -48,6 +48,18 @@ TEST(TwoEngines, KillsAndAPauseBeyondTheLeaseLoseNothingAndDoNothingTwice) {
   EXPECT_THAT(kills({seed, 3, 8, 2, 1}).differences, IsEmpty());
 }
 
+TEST(Bills, AreWhatTheEventsSayThroughTenKills) {
+  const auto seed = test::seed();
+  SCOPED_TRACE(how_to_repeat(seed));
+  EXPECT_THAT(bills({seed, 10, 1}).differences, IsEmpty());
+}
+
+TEST(Bills, OfTwoEnginesAreEachHourOnce) {
+  const auto seed = test::seed();
+  SCOPED_TRACE(how_to_repeat(seed));
+  EXPECT_THAT(bills({seed, 4, 2}).differences, IsEmpty());
+}
+
 TEST(IdempotencyKey, FiftyTimesAtOnceWithAKillInBetweenMakesOneServer) {
   const auto seed = test::seed();
   SCOPED_TRACE(how_to_repeat(seed));
