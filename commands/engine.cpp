@@ -4,10 +4,10 @@
 #include "actors/runtime/coroutines.hpp"
 #include "actors/runtime/crash_point.hpp"
 #include "actors/virtfusion_gateway.hpp"
+#include "actors/zone_loader.hpp"
 #include "commands/actor_options.hpp"
 #include "commands/build_info.hpp"
 #include "domain/log.hpp"
-#include "domain/time_zone_file.hpp"
 #include "net/virtfusion/calls.hpp"
 
 #include <boost/asio/co_spawn.hpp>
@@ -310,13 +310,8 @@ asio::awaitable<void> engine::watch_database() {
 
 asio::awaitable<result<std::shared_ptr<const time_zone>>> engine::load_zone(std::string name) {
   // It is read from the disk.
-  auto read = [name = std::move(name)]() -> asio::awaitable<result<std::shared_ptr<const time_zone>>> {
-    auto zone = load_time_zone(name);
-    if (!zone)
-      co_return zone.error();
-    co_return std::make_shared<const time_zone>(std::move(*zone));
-  };
-  co_return co_await asio::co_spawn(helper_, read, asio::use_awaitable);
+  auto read = actors::load_zone(std::move(name));
+  co_return co_await asio::co_spawn(helper_, std::move(read), asio::use_awaitable);
 }
 
 actors::cron_services engine::cron_services() {

@@ -1,6 +1,7 @@
 #include "actors/cron_timer.hpp"
 #include "actors/node_lease.hpp"
 #include "actors/runtime/coroutines.hpp"
+#include "actors/zone_loader.hpp"
 #include "commands/actor_options.hpp"
 #include "commands/command_line_faults.hpp"
 #include "commands/commands.hpp"
@@ -214,7 +215,7 @@ private:
                                        session_->business(),
                                        timers(),
                                        session_->runtime().asker(),
-                                       load_zone,
+                                       actors::load_zone,
                                        {{std::string{built_handler}, [this] { return cleaner_; }}}},
                                       options);
     caf::anon_send(timer_, actors::timer_lease_acquired{});
@@ -238,13 +239,6 @@ private:
   asio::awaitable<void> keep_name() {
     while (!has_left_ && !co_await name_lock_->acquire(1s))
       co_await actors::runtime::wait_until(timers(), timers().now() + 1s);
-  }
-
-  static asio::awaitable<result<std::shared_ptr<const time_zone>>> load_zone(std::string name) {
-    auto zone = load_time_zone(name);
-    if (!zone)
-      co_return zone.error();
-    co_return std::make_shared<const time_zone>(std::move(*zone));
   }
 
   asio::awaitable<void> leave() {

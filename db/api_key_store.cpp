@@ -1,5 +1,7 @@
 #include "db/api_key_store.hpp"
 
+#include "db/claim_parts.hpp"
+
 namespace skyengine::db {
 
 namespace {
@@ -95,12 +97,9 @@ asio::awaitable<result<std::vector<api_key>>> api_key_store::list(api_key_id aft
 
 asio::awaitable<result<api_key>>
 api_key_store::revoke(api_key_id id, std::string actor, std::optional<idempotency_claim> claim, instant now) {
-  const auto part = [&](std::string idempotency_claim::*member) {
-    return claim ? std::optional{(*claim).*member} : std::nullopt;
-  };
-  const auto revoked = co_await db_.run(revoke_one, id, now, actor, part(&idempotency_claim::caller),
-                                        part(&idempotency_claim::key), part(&idempotency_claim::method),
-                                        part(&idempotency_claim::path), part(&idempotency_claim::body_hash));
+  const claim_parts part{claim};
+  const auto revoked = co_await db_.run(revoke_one, id, now, actor, part.caller, part.key, part.method,
+                                        part.path, part.body_hash);
   if (!revoked)
     co_return revoked.error();
   co_return co_await find(id);

@@ -1,5 +1,7 @@
 #include "db/audit_log_store.hpp"
 
+#include "db/claim_parts.hpp"
+
 #include <limits>
 
 namespace skyengine::db {
@@ -43,12 +45,9 @@ asio::awaitable<result<>> audit_log_store::record_retry(action_id action,
                                                         std::string actor,
                                                         std::optional<idempotency_claim> claim,
                                                         instant now) {
-  const auto part = [&](std::string idempotency_claim::*member) {
-    return claim ? std::optional{(*claim).*member} : std::nullopt;
-  };
-  const auto done = co_await db_.run(insert_retry, action, actor, now, part(&idempotency_claim::caller),
-                                     part(&idempotency_claim::key), part(&idempotency_claim::method),
-                                     part(&idempotency_claim::path), part(&idempotency_claim::body_hash));
+  const claim_parts part{claim};
+  const auto done = co_await db_.run(insert_retry, action, actor, now, part.caller, part.key, part.method,
+                                     part.path, part.body_hash);
   if (!done)
     co_return done.error();
   co_return result<>{};

@@ -1,5 +1,6 @@
 #include "db/schedule_store.hpp"
 
+#include "db/claim_parts.hpp"
 #include "db/schedule_rows.hpp"
 #include "domain/time_format.hpp"
 
@@ -168,18 +169,6 @@ schedule_standing to_standing(const row& r) {
   return one;
 }
 
-/// A claim's member, or NULL.
-class claim_parts {
-public:
-  explicit claim_parts(const std::optional<idempotency_claim>& claim) : claim_(claim) {}
-  std::optional<std::string> operator()(std::string idempotency_claim::*member) const {
-    return claim_ ? std::optional{(*claim_).*member} : std::nullopt;
-  }
-
-private:
-  const std::optional<idempotency_claim>& claim_;
-};
-
 } // namespace
 
 asio::awaitable<result<schedule_standing>> schedule_store::find(std::string name) {
@@ -247,10 +236,9 @@ asio::awaitable<result<schedule_run>> schedule_store::request_run(schedule_id id
   const claim_parts part{claim};
   // A row that has changed between the statement's look and its write is seen by the next look.
   for (int tries = 0; tries < 3; ++tries) {
-    const auto put = co_await db_.run(request_one_run, id, seconds_of(at), unless_succeeded, actor, now,
-                                      part(&idempotency_claim::caller), part(&idempotency_claim::key),
-                                      part(&idempotency_claim::method), part(&idempotency_claim::path),
-                                      part(&idempotency_claim::body_hash), format_time(instant{at}));
+    const auto put =
+      co_await db_.run(request_one_run, id, seconds_of(at), unless_succeeded, actor, now, part.caller,
+                       part.key, part.method, part.path, part.body_hash, format_time(instant{at}));
     if (!put)
       co_return put.error();
     if (put->empty())
@@ -286,9 +274,8 @@ asio::awaitable<result<std::int64_t>> schedule_store::backfill(schedule_id id,
   const claim_parts part{claim};
   const auto put =
     co_await db_.run(backfill_runs, id, format_time(instant{where.from}), format_time(instant{where.to}),
-                     to_string(where.which), seconds_of(times), actor, now, part(&idempotency_claim::caller),
-                     part(&idempotency_claim::key), part(&idempotency_claim::method),
-                     part(&idempotency_claim::path), part(&idempotency_claim::body_hash));
+                     to_string(where.which), seconds_of(times), actor, now, part.caller, part.key,
+                     part.method, part.path, part.body_hash);
   if (!put)
     co_return put.error();
   co_return put->front().get<std::int64_t>("runs");
@@ -304,9 +291,8 @@ asio::awaitable<result<std::int64_t>> schedule_store::backfilled(std::int64_t au
 asio::awaitable<result<schedule_run>> schedule_store::cancel(
   schedule_id id, run_id run, std::string actor, std::optional<idempotency_claim> claim, instant now) {
   const claim_parts part{claim};
-  const auto done = co_await db_.run(cancel_run, run, id, now, actor, part(&idempotency_claim::caller),
-                                     part(&idempotency_claim::key), part(&idempotency_claim::method),
-                                     part(&idempotency_claim::path), part(&idempotency_claim::body_hash));
+  const auto done = co_await db_.run(cancel_run, run, id, now, actor, part.caller, part.key, part.method,
+                                     part.path, part.body_hash);
   if (!done)
     co_return done.error();
   if (!done->empty())

@@ -1,5 +1,6 @@
 #include "db/server_store.hpp"
 
+#include "db/claim_parts.hpp"
 #include "db/server_rows.hpp"
 
 #include <boost/asio/experimental/awaitable_operators.hpp>
@@ -167,15 +168,11 @@ asio::awaitable<result<>> bind_key(transaction& tx, idempotency_claim claim, act
 asio::awaitable<result<server_store::created>> server_store::insert(
   server_order order, std::int64_t token, requester by, std::optional<idempotency_claim> claim, instant now) {
   const auto body = [&](transaction& tx) -> asio::awaitable<result<created>> {
-    const auto of_claim = [&](std::string idempotency_claim::*member) {
-      return claim ? std::optional{(*claim).*member} : std::nullopt;
-    };
+    const claim_parts part{claim};
     const auto inserted =
       co_await tx.run(insert_server, order.user, order.plan, order.region, order.hostname, order.os_template,
                       order.ssh_keys, order.ipv6, to_json(order.labels), order.external_reference, now, token,
-                      by.name, by.request_id, of_claim(&idempotency_claim::caller),
-                      of_claim(&idempotency_claim::key), of_claim(&idempotency_claim::method),
-                      of_claim(&idempotency_claim::path), of_claim(&idempotency_claim::body_hash));
+                      by.name, by.request_id, part.caller, part.key, part.method, part.path, part.body_hash);
     if (!inserted)
       co_return inserted.error();
     co_return created{inserted->front().get<server_id>("server_id"), inserted->front().get<action_id>("id")};

@@ -167,6 +167,22 @@ http::response run_answer(const schedule_run& one, const std::string& owner) {
 
 using claim = std::optional<idempotency_claim>;
 
+/// What a request about a schedule's runs begins with.
+struct asked_of_runs {
+  claim key;
+  schedule what;
+};
+
+asio::awaitable<result<asked_of_runs>> read_asked(edge_state& edge, const call& c) {
+  auto key = read_claim(c);
+  if (!key)
+    co_return key.error();
+  auto owner = co_await edge.schedules.find(c.parameters[0]);
+  if (!owner)
+    co_return owner.error();
+  co_return asked_of_runs{std::move(*key), std::move(owner->what)};
+}
+
 /// The answer to a request whose key is bound already. Where nobody was ever answered it counts as the first.
 asio::awaitable<result<http::response>>
 repeat(edge_state& edge, db::idempotency_binding bound, idempotency_claim key, http::response answer) {
@@ -369,13 +385,11 @@ answer get_run(edge_state& edge, const call& c) {
 }
 
 answer post_run(edge_state& edge, const call& c) {
-  const auto key = read_claim(c);
-  if (!key)
-    co_return key.error();
-  const auto owner = co_await edge.schedules.find(c.parameters[0]);
-  if (!owner)
-    co_return owner.error();
-  if (const auto can_run = check_handler(edge, owner->what); !can_run)
+  const auto asked = co_await read_asked(edge, c);
+  if (!asked)
+    co_return asked.error();
+  const auto& [key, what] = *asked;
+  if (const auto can_run = check_handler(edge, what); !can_run)
     co_return can_run.error();
   const auto body = read_optional_body(c.request);
   if (!body)
@@ -384,40 +398,33 @@ answer post_run(edge_state& edge, const call& c) {
   const auto at = parse_run_request(*body, edge.services.business.now(), faults);
   if (!faults.empty())
     co_return faults.as_error();
-  const auto& what = owner->what;
   const auto record = [&](claim bound) -> asio::awaitable<result<schedule_run>> {
     co_return co_await edge.schedules.request_run(what.id, at.value_or(this_second(edge)), c.key->caller(),
                                                   std::move(bound), edge.services.business.now());
   };
-  co_return co_await pull(edge, *key, what.id, what.name, record);
+  co_return co_await pull(edge, key, what.id, what.name, record);
 }
 
 answer cancel_run(edge_state& edge, const call& c) {
-  const auto key = read_claim(c);
-  if (!key)
-    co_return key.error();
-  const auto owner = co_await edge.schedules.find(c.parameters[0]);
-  if (!owner)
-    co_return owner.error();
+  const auto asked = co_await read_asked(edge, c);
+  if (!asked)
+    co_return asked.error();
+  const auto& [key, what] = *asked;
   const auto id = parse_id(c.parameters[1]);
   if (!id)
     co_return no_such_run();
-  const auto& what = owner->what;
   const auto record = [&](claim bound) -> asio::awaitable<result<schedule_run>> {
     co_return co_await edge.schedules.cancel(what.id, {*id}, c.key->caller(), std::move(bound),
                                              edge.services.business.now());
   };
-  co_return co_await pull(edge, *key, what.id, what.name, record);
+  co_return co_await pull(edge, key, what.id, what.name, record);
 }
 
 answer post_backfill(edge_state& edge, const call& c) {
-  const auto key = read_claim(c);
-  if (!key)
-    co_return key.error();
-  const auto owner = co_await edge.schedules.find(c.parameters[0]);
-  if (!owner)
-    co_return owner.error();
-  const auto& what = owner->what;
+  const auto asked = co_await read_asked(edge, c);
+  if (!asked)
+    co_return asked.error();
+  const auto& [key, what] = *asked;
   if (const auto can_run = check_handler(edge, what); !can_run)
     co_return can_run.error();
   const auto body = read_body(c.request);
@@ -433,8 +440,8 @@ answer post_backfill(edge_state& edge, const call& c) {
       co_return found.error();
     co_return backfill_answer(what.name, wanted, static_cast<std::int64_t>(found->size()), &*found);
   }
-  const first_answer pending{edge, *key};
-  auto earlier = co_await find_earlier(edge, *key);
+  const first_answer pending{edge, key};
+  auto earlier = co_await find_earlier(edge, key);
   if (!earlier)
     co_return earlier.error();
   if (!*earlier) {
@@ -443,16 +450,16 @@ answer post_backfill(edge_state& edge, const call& c) {
       co_return found.error();
     const auto stored =
       co_await edge.schedules.backfill(what.id, {wanted.from, wanted.to, wanted.which}, *found,
-                                       c.key->caller(), *key, edge.services.business.now());
+                                       c.key->caller(), key, edge.services.business.now());
     if (stored) {
       edge.tell_timer();
-      if (const auto kept = co_await keep_status(edge, *key, http::status::accepted); !kept)
+      if (const auto kept = co_await keep_status(edge, key, http::status::accepted); !kept)
         co_return kept.error();
       co_return backfill_answer(what.name, wanted, *stored, nullptr);
     }
     if (!is_key_taken(stored.error()))
       co_return stored.error();
-    earlier = co_await find_earlier(edge, *key);
+    earlier = co_await find_earlier(edge, key);
     if (!earlier)
       co_return earlier.error();
     if (!*earlier || !(*earlier)->audit_line)
@@ -461,7 +468,7 @@ answer post_backfill(edge_state& edge, const call& c) {
   const auto runs = co_await edge.schedules.backfilled(*(*earlier)->audit_line);
   if (!runs)
     co_return runs.error();
-  co_return co_await repeat(edge, **earlier, **key, backfill_answer(what.name, wanted, *runs, nullptr));
+  co_return co_await repeat(edge, **earlier, *key, backfill_answer(what.name, wanted, *runs, nullptr));
 }
 
 } // namespace skyengine::net::api

@@ -1,7 +1,7 @@
 #include "tests/support/engine.hpp"
 
+#include "actors/zone_loader.hpp"
 #include "db/api_key_store.hpp"
-#include "domain/time_zone_file.hpp"
 #include "net/api/api_key_secret.hpp"
 #include "tests/support/at_end.hpp"
 #include "tests/support/contract.hpp"
@@ -17,13 +17,6 @@ namespace skyengine::test {
 namespace {
 
 using namespace std::chrono_literals;
-
-asio::awaitable<result<std::shared_ptr<const time_zone>>> load_zone(std::string name) {
-  auto zone = load_time_zone(name);
-  if (!zone)
-    co_return zone.error();
-  co_return std::make_shared<const time_zone>(std::move(*zone));
-}
 
 net::api::edge_options with_handlers(net::api::edge_options options) {
   options.cron_handlers = {"daily-clean-up"};
@@ -76,7 +69,7 @@ engine::engine(const test_database& database,
     : rig(database, panel, std::move(rig_settings)),
       edge(rig.runtime.loop().get_executor(),
            {rig.db, rig.runtime.asker(), rig.runtime.timers(), rig.caller, rig.business,
-            rig.runtime.figures(), load_zone},
+            rig.runtime.figures(), actors::load_zone},
            with_handlers(std::move(options))),
       server(
         rig.runtime.loop().get_executor(),
