@@ -9,4 +9,13 @@ actors::cleaner_options cleaner_options(const config::settings& settings) {
   return options;
 }
 
+actors::metrics_sync_options metrics_sync_options(const config::settings& settings) {
+  actors::metrics_sync_options options;
+  options.traffic_every = settings.sync.traffic_every;
+  options.live_every = settings.sync.live_every;
+  options.window = settings.sync.window;
+  options.slots = settings.virtfusion.max_in_flight;
+  return options;
+}
+
 } // namespace skyengine::commands

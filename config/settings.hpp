@@ -79,6 +79,13 @@ struct cron_settings {
   std::chrono::milliseconds keep_runs{};
 };
 
+struct sync_settings {
+  /// How old what is known of a server may get; 0: never looked at so.
+  std::chrono::milliseconds traffic_every{};
+  std::chrono::milliseconds live_every{};
+  std::chrono::milliseconds window{};
+};
+
 struct log_settings {
   log_format format = log_format::json;
   log::level level = log::level::info;
@@ -112,6 +119,7 @@ struct settings {
   provisioning_settings provisioning;
   idempotency_settings idempotency;
   cron_settings cron;
+  sync_settings sync;
   log_settings log;
   node_settings node;
   clock_settings clock;
