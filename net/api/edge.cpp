@@ -201,6 +201,7 @@ void edge::close() {
   state_->provisioner = nullptr;
   state_->gateway = nullptr;
   state_->cron_timer = nullptr;
+  state_->metrics_sync = nullptr;
   state_->supervisor = nullptr;
 }
 
@@ -210,6 +211,10 @@ void edge::set_provisioner(actors::server_provisioner_actor provisioner) {
 
 void edge::set_gateway(actors::virtfusion_gateway_actor gateway) {
   state_->gateway = std::move(gateway);
+}
+
+void edge::set_metrics_sync(actors::metrics_sync_actor sync) {
+  state_->metrics_sync = std::move(sync);
 }
 
 void edge::set_cron_timer(actors::cron_timer_actor timer) {

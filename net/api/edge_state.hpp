@@ -76,6 +76,7 @@ struct edge_state {
   actors::server_provisioner_actor provisioner;
   actors::virtfusion_gateway_actor gateway;
   actors::cron_timer_actor cron_timer;
+  actors::metrics_sync_actor metrics_sync;
   actors::supervisor_actor supervisor;
   bool is_ready = false;
 
