@@ -76,8 +76,16 @@ tell(sync_observer* observer, asio::awaitable<void> (sync_observer::*hook)(Told)
   }
 }
 
+// A figure that cannot be is as good as none: it must not spoil the batch that it is written with.
+constexpr double most_cpu_percent = 1e6;
+constexpr std::int64_t most_bytes = std::int64_t{1} << 60;
+
+std::optional<std::int64_t> sane(std::optional<std::int64_t> bytes) {
+  return bytes && *bytes >= 0 && *bytes <= most_bytes ? bytes : std::nullopt;
+}
+
 std::optional<std::int64_t> in_bytes(std::optional<std::int64_t> kib) {
-  return kib ? std::optional{*kib * 1'024} : std::nullopt;
+  return kib && *kib >= 0 && *kib <= most_bytes / 1'024 ? std::optional{*kib * 1'024} : std::nullopt;
 }
 
 db::live_observation to_observation(server_id server, instant at, const vf::remote_state& remote) {
@@ -85,12 +93,14 @@ db::live_observation to_observation(server_id server, instant at, const vf::remo
   seen.server = server;
   seen.at = at;
   seen.is_on = remote.is_running;
-  seen.cpu_percent = remote.cpu_percent;
+  if (remote.cpu_percent && *remote.cpu_percent >= 0 && *remote.cpu_percent <= most_cpu_percent)
+    seen.cpu_percent = remote.cpu_percent;
+  const auto available = in_bytes(remote.memory_available_kib);
   seen.memory_total = in_bytes(remote.memory_total_kib);
-  if (remote.memory_total_kib && remote.memory_available_kib)
-    seen.memory_used = in_bytes(*remote.memory_total_kib - *remote.memory_available_kib);
-  seen.disk_total = remote.disk_capacity_bytes;
-  seen.disk_used = remote.disk_allocation_bytes;
+  if (seen.memory_total && available && *available <= *seen.memory_total)
+    seen.memory_used = *seen.memory_total - *available;
+  seen.disk_total = sane(remote.disk_capacity_bytes);
+  seen.disk_used = sane(remote.disk_allocation_bytes);
   return seen;
 }
 
@@ -351,7 +361,10 @@ asio::awaitable<void> sync_run::look_at_traffic(pointer self, sync_lanes::pick w
   auto& counted = run.of(what.depth);
   const auto wanted = vf::get_traffic(what.server.panel_id);
   const auto came = co_await run.ask(wanted, counted.calls);
-  if (came.outcome.has_value() && !came.outcome->empty()) {
+  const auto has_traffic = came.outcome.has_value() && !came.outcome->empty() &&
+                           sane(came.outcome->front().received_bytes) &&
+                           sane(came.outcome->front().sent_bytes);
+  if (has_traffic) {
     const auto& period = came.outcome->front();
     run.pending_.traffic.seen.push_back(
       {what.server.id, came.asked_at, period.received_bytes, period.sent_bytes, period.begins_at});

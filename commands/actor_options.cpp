@@ -6,6 +6,8 @@ actors::cleaner_options cleaner_options(const config::settings& settings) {
   actors::cleaner_options options;
   options.keep_keys = settings.idempotency.keep;
   options.keep_runs = settings.cron.keep_runs;
+  options.keep_detail = settings.metrics.keep_detail;
+  options.keep_hours = settings.metrics.keep_hours;
   return options;
 }
 

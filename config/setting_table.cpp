@@ -59,6 +59,7 @@ constexpr auto http = &settings::http;
 constexpr auto provisioning = &settings::provisioning;
 constexpr auto supervisor = &settings::supervisor;
 constexpr auto sync_of = &settings::sync;
+constexpr auto metrics = &settings::metrics;
 
 // The order of a choice's words is that of its enumeration.
 constexpr auto rows = std::to_array<setting>({
@@ -179,6 +180,13 @@ constexpr auto rows = std::to_array<setting>({
   {"sync.window", "", duration(1min, 24h), "50m", open,
    "How long a sync goes on asking; what it did not reach comes first next time.",
    assign<sync_of, &sync_settings::window>},
+
+  {"metrics.keep_detail", "", duration(72h, 87'840h), "2160h", open,
+   "How long each observation of a server is kept, to the end of its month; hours and days outlive it.",
+   assign<metrics, &metrics_settings::keep_detail>},
+  {"metrics.keep_hours", "", duration(72h, 175'680h), "17568h", open,
+   "How long what was observed is kept by the hour, to the end of its month; by the day it stays.",
+   assign<metrics, &metrics_settings::keep_hours>},
 
   {"log.format", "SKYENGINE_LOG", choice("json|pretty"), "json", open,
    "One JSON object a line, or lines for people.", assign<&settings::log, &log_settings::format>},

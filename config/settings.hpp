@@ -86,6 +86,11 @@ struct sync_settings {
   std::chrono::milliseconds window{};
 };
 
+struct metrics_settings {
+  std::chrono::milliseconds keep_detail{};
+  std::chrono::milliseconds keep_hours{};
+};
+
 struct log_settings {
   log_format format = log_format::json;
   log::level level = log::level::info;
@@ -120,6 +125,7 @@ struct settings {
   idempotency_settings idempotency;
   cron_settings cron;
   sync_settings sync;
+  metrics_settings metrics;
   log_settings log;
   node_settings node;
   clock_settings clock;

@@ -1,5 +1,7 @@
 #include "actors/metrics_sync.hpp"
+#include "actors/virtfusion_gateway.hpp"
 #include "tests/support/at_end.hpp"
+#include "tests/support/fake_virtfusion.hpp"
 #include "tests/support/virtual_provisioning.hpp"
 
 #include <boost/asio/co_spawn.hpp>
@@ -22,9 +24,6 @@ using namespace std::chrono_literals;
 using simulator::fault_kind;
 using std::chrono::sys_days;
 using std::chrono::sys_seconds;
-using testing::Each;
-using testing::ElementsAre;
-using testing::IsEmpty;
 using testing::SizeIs;
 
 constexpr const char* list_op = "GET /servers";
@@ -80,7 +79,8 @@ class MetricsSync : public test::virtual_provisioning {
 protected:
   ~MetricsSync() override {
     test::at_end([this] {
-      caf::anon_send_exit(sync, caf::exit_reason::user_shutdown);
+      if (sync)
+        caf::anon_send_exit(sync, caf::exit_reason::user_shutdown);
       sync = nullptr;
       options.subscribers.clear();
       advance(2min);
@@ -289,6 +289,44 @@ TEST_F(MetricsSync, ACallThatFailsIsTriedAgain) {
   panel.add_fault(list_op, fault_kind::status, 1, {}, 502);
   const auto figures = finish(begin());
   EXPECT_EQ(figures.at("complete"), true);
+}
+
+TEST_F(MetricsSync, AFigureThatCannotBeSpoilsNoOther) {
+  make_servers(2);
+  test::fake_virtfusion odd{runtime.timers()};
+  odd.on = [](const net::virtfusion::request& what) {
+    const auto is_first = what.target.starts_with("/servers/1");
+    if (what.op == net::virtfusion::operation::get_traffic)
+      return test::fake_virtfusion::ok(is_first
+                                         ? R"({"data":{"monthly":[{"rx":1152921504606846977,"tx":5}]}})"
+                                         : R"({"data":{"monthly":[{"rx":4,"tx":5}]}})");
+    if (what.op == net::virtfusion::operation::get_server)
+      return test::fake_virtfusion::ok(
+        is_first ? R"({"data":{"id":1,"state":"complete","remoteState":{"running":true,"cpu":1e300,)"
+                   R"("memory":{"memtotal":"9223372036854775807","memavailable":"5"},)"
+                   R"("disk":{"vda":{"capacity":"-9223372036854775807","allocation":"-1"}}}}})"
+                 : R"({"data":{"id":2,"state":"complete","remoteState":{"running":false,"cpu":3.5}}})");
+    return test::fake_virtfusion::ok(R"({"data":[]})");
+  };
+  auto gateway_to_it =
+    spawn_virtfusion_gateway(runtime.system(), runtime.loop().get_executor(), runtime.timers(), odd, {});
+  virtfusion_caller caller_of_it{runtime.asker(), runtime.timers(), gateway_to_it};
+  sync = spawn_metrics_sync(runtime.system(), runtime.loop().get_executor(),
+                            {caller_of_it, store, progress, clock, &observer}, options);
+  const auto figures = finish(begin());
+  EXPECT_EQ(number(figures, "live", "seen"), 2);
+  EXPECT_EQ(number(figures, "traffic", "seen"), 1);
+  EXPECT_EQ(number(figures, "traffic", "failed"), 1);
+  EXPECT_EQ(sql("SELECT string_agg(concat_ws(' ', server_id, is_on, cpu_percent, memory_total, memory_used, "
+                "disk_total, "
+                "disk_used), ', ' ORDER BY server_id) FROM server_metrics WHERE is_on IS NOT NULL"),
+            "1 t, 2 f 3.5");
+  caf::anon_send_exit(sync, caf::exit_reason::user_shutdown);
+  caf::anon_send_exit(gateway_to_it, caf::exit_reason::user_shutdown);
+  caller_of_it.set_gateway({});
+  gateway_to_it = nullptr;
+  sync = nullptr;
+  advance(1min);
 }
 
 TEST_F(MetricsSync, AServerThatIsGoneIsNamedAndAskedOnce) {
