@@ -49,6 +49,28 @@ asio::awaitable<result<std::int64_t>> empty(Delete batch, std::int64_t rows_at_o
   }
 }
 
+// A sync that began before midnight may still write.
+constexpr std::chrono::hours late_looks{1};
+
+/// Rolls up what is over, then drops what is old: how many months.
+asio::awaitable<result<std::int64_t>>
+age_metrics(db::clean_up_store& store, cleaner_options options, instant now, wanted_flag is_wanted) {
+  for (;;) {
+    const auto rolled = co_await store.roll_up_metrics(now - late_looks, options.servers_at_once);
+    if (!rolled)
+      co_return rolled.error();
+    if (!*rolled || !*is_wanted)
+      break;
+  }
+  const auto detail = co_await store.drop_metrics(now - options.keep_detail);
+  if (!detail)
+    co_return detail.error();
+  const auto hours = co_await store.drop_metric_hours(now - options.keep_hours);
+  if (!hours)
+    co_return hours.error();
+  co_return *detail + *hours;
+}
+
 asio::awaitable<result<cron_outcome>>
 clean_up(db::clean_up_store& store, cleaner_options options, instant now, wanted_flag is_wanted) {
   const auto most = options.rows_at_once;
@@ -64,7 +86,11 @@ clean_up(db::clean_up_store& store, cleaner_options options, instant now, wanted
   const auto runs = co_await empty(delete_runs, most, is_wanted);
   if (!runs)
     co_return runs.error();
-  co_return cron_outcome{R"({"keys":)" + std::to_string(*keys) + R"(,"runs":)" + std::to_string(*runs) + "}"};
+  const auto partitions = co_await age_metrics(store, options, now, is_wanted);
+  if (!partitions)
+    co_return partitions.error();
+  co_return cron_outcome{R"({"keys":)" + std::to_string(*keys) + R"(,"runs":)" + std::to_string(*runs) +
+                         R"(,"partitions":)" + std::to_string(*partitions) + "}"};
 }
 
 struct cleaner_state {

@@ -16,12 +16,18 @@ struct cleaner_options {
   std::chrono::milliseconds keep_keys{std::chrono::hours{24}};
   /// `cron.keep_runs`
   std::chrono::milliseconds keep_runs{std::chrono::hours{2'160}};
+  /// `metrics.keep_detail` and `metrics.keep_hours`
+  std::chrono::milliseconds keep_detail{std::chrono::hours{2'160}};
+  std::chrono::milliseconds keep_hours{std::chrono::hours{17'568}};
   /// Rows that one statement deletes.
   std::int64_t rows_at_once = 1'000;
+  /// Servers whose day one statement rolls up.
+  std::int64_t servers_at_once = 500;
 };
 
-/// Takes the ticks of `daily-clean-up`: what has had its time by the tick's is deleted. Figures: `keys` and
-/// `runs`. `store` must outlive it.
+/// Takes the ticks of `daily-clean-up`: metrics of days that are over are rolled up, and what has had its
+/// time by the tick's is deleted. Figures: `keys`, `runs`, and `partitions` (months of metrics). `store` must
+/// outlive it.
 cron_handler_actor spawn_cleaner(caf::actor_system& system,
                                  boost::asio::any_io_executor loop,
                                  db::clean_up_store& store,

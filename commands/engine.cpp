@@ -128,6 +128,8 @@ result<> engine::compose(const config::settings& settings) {
   nodes_ = std::make_unique<db::node_store>(database);
   schedules_ = std::make_unique<db::postgres_cron_store>(database);
   clean_up_ = std::make_unique<db::clean_up_store>(database);
+  observations_ = std::make_unique<db::metrics_store>(database);
+  progress_ = std::make_unique<db::run_progress_store>(database);
   hours_ = std::make_unique<db::billing_store>(database, actors::runtime::crash_point);
   vf::http_transport_options transport;
   transport.base = *base;
@@ -202,7 +204,16 @@ result<> engine::compose(const config::settings& settings) {
                                                          *clean_up_, cleaner_options(settings_));
                         return caf::actor_cast<caf::strong_actor_ptr>(cleaner_);
                       }});
+  const auto looking = metrics_sync_options(settings);
+  children.push_back({"metrics_sync", [this, looking] {
+                        sync_ = actors::spawn_metrics_sync(
+                          session_->runtime().system(), loop().get_executor(),
+                          {*caller_, *observations_, *progress_, session_->business()}, looking);
+                        edge_->set_metrics_sync(sync_);
+                        return caf::actor_cast<caf::strong_actor_ptr>(sync_);
+                      }});
   actors::billing_options closing;
+  closing.sync_window = std::chrono::ceil<std::chrono::seconds>(settings.sync.window);
   closing.is_system_time = session_->business().rate() == 1;
   children.push_back({"billing", [this, closing] {
                         billing_ = actors::spawn_billing(
@@ -216,7 +227,8 @@ result<> engine::compose(const config::settings& settings) {
     {"hourly", [this] {
        hourly_ = actors::spawn_joint_handler(
          session_->runtime().system(),
-         {{"billing", [this] { return caf::actor_cast<actors::cron_handler_actor>(billing_); }}});
+         {{"sync", [this] { return caf::actor_cast<actors::cron_handler_actor>(sync_); }},
+          {"billing", [this] { return caf::actor_cast<actors::cron_handler_actor>(billing_); }}});
        return caf::actor_cast<caf::strong_actor_ptr>(hourly_);
      }});
   actors::cron_timer_options firing;
@@ -398,6 +410,7 @@ engine::~engine() {
     caf::anon_send_exit(timer_, caf::exit_reason::user_shutdown);
     caf::anon_send_exit(hourly_, caf::exit_reason::user_shutdown);
     caf::anon_send_exit(billing_, caf::exit_reason::user_shutdown);
+    caf::anon_send_exit(sync_, caf::exit_reason::user_shutdown);
     caf::anon_send_exit(cleaner_, caf::exit_reason::user_shutdown);
     caf::anon_send_exit(provisioner_, caf::exit_reason::user_shutdown);
     caf::anon_send_exit(gateway_, caf::exit_reason::user_shutdown);
@@ -406,6 +419,7 @@ engine::~engine() {
   timer_ = nullptr;
   hourly_ = nullptr;
   billing_ = nullptr;
+  sync_ = nullptr;
   cleaner_ = nullptr;
   provisioner_ = nullptr;
   gateway_ = nullptr;

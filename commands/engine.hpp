@@ -3,6 +3,7 @@
 #include "actors/billing.hpp"
 #include "actors/cleaner.hpp"
 #include "actors/cron_timer.hpp"
+#include "actors/metrics_sync.hpp"
 #include "actors/node_lease.hpp"
 #include "actors/server_provisioner.hpp"
 #include "actors/supervisor.hpp"
@@ -13,8 +14,10 @@
 #include "db/clean_up_store.hpp"
 #include "db/cron_store.hpp"
 #include "db/listener.hpp"
+#include "db/metrics_store.hpp"
 #include "db/node_store.hpp"
 #include "db/panel_store.hpp"
+#include "db/run_progress_store.hpp"
 #include "db/saga_store.hpp"
 #include "db/server_store.hpp"
 #include "db/session_lock.hpp"
@@ -82,6 +85,8 @@ private:
   std::unique_ptr<db::node_store> nodes_;
   std::unique_ptr<db::cron_store> schedules_;
   std::unique_ptr<db::clean_up_store> clean_up_;
+  std::unique_ptr<db::metrics_store> observations_;
+  std::unique_ptr<db::run_progress_store> progress_;
   std::unique_ptr<db::billing_store> hours_;
   std::unique_ptr<db::session_lock> name_lock_;
   std::unique_ptr<actors::node_lease> lease_;
@@ -94,6 +99,7 @@ private:
   actors::virtfusion_gateway_actor gateway_;
   actors::server_provisioner_actor provisioner_;
   actors::cron_handler_actor cleaner_;
+  actors::metrics_sync_actor sync_;
   actors::billing_actor billing_;
   actors::cron_handler_actor hourly_;
   actors::cron_timer_actor timer_;

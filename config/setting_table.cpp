@@ -58,6 +58,8 @@ constexpr auto virtfusion = &settings::virtfusion;
 constexpr auto http = &settings::http;
 constexpr auto provisioning = &settings::provisioning;
 constexpr auto supervisor = &settings::supervisor;
+constexpr auto sync_of = &settings::sync;
+constexpr auto metrics = &settings::metrics;
 
 // The order of a choice's words is that of its enumeration.
 constexpr auto rows = std::to_array<setting>({
@@ -167,6 +169,24 @@ constexpr auto rows = std::to_array<setting>({
   {"cron.keep_runs", "", duration(24h, 87'840h), "2160h", open,
    "How long a schedule's runs are kept after their end.",
    assign<&settings::cron, &cron_settings::keep_runs>},
+
+  {"sync.traffic_every", "", duration(0ms, 8'784h), "1h", open,
+   "How old a server's traffic may get before the hourly sync reads it again; 0: it is never read.",
+   assign<sync_of, &sync_settings::traffic_every>},
+  {"sync.live_every", "", duration(0ms, 8'784h), "6h", open,
+   "The same for power, CPU, memory and disk; servers that are charged by uptime are asked each hour in any "
+   "case.",
+   assign<sync_of, &sync_settings::live_every>},
+  {"sync.window", "", duration(1min, 24h), "50m", open,
+   "How long a sync goes on asking; what it did not reach comes first next time.",
+   assign<sync_of, &sync_settings::window>},
+
+  {"metrics.keep_detail", "", duration(72h, 87'840h), "2160h", open,
+   "How long each observation of a server is kept, to the end of its month; hours and days outlive it.",
+   assign<metrics, &metrics_settings::keep_detail>},
+  {"metrics.keep_hours", "", duration(72h, 175'680h), "17568h", open,
+   "How long what was observed is kept by the hour, to the end of its month; by the day it stays.",
+   assign<metrics, &metrics_settings::keep_hours>},
 
   {"log.format", "SKYENGINE_LOG", choice("json|pretty"), "json", open,
    "One JSON object a line, or lines for people.", assign<&settings::log, &log_settings::format>},

@@ -79,6 +79,18 @@ struct cron_settings {
   std::chrono::milliseconds keep_runs{};
 };
 
+struct sync_settings {
+  /// How old what is known of a server may get; 0: never looked at so.
+  std::chrono::milliseconds traffic_every{};
+  std::chrono::milliseconds live_every{};
+  std::chrono::milliseconds window{};
+};
+
+struct metrics_settings {
+  std::chrono::milliseconds keep_detail{};
+  std::chrono::milliseconds keep_hours{};
+};
+
 struct log_settings {
   log_format format = log_format::json;
   log::level level = log::level::info;
@@ -112,6 +124,8 @@ struct settings {
   provisioning_settings provisioning;
   idempotency_settings idempotency;
   cron_settings cron;
+  sync_settings sync;
+  metrics_settings metrics;
   log_settings log;
   node_settings node;
   clock_settings clock;

@@ -202,6 +202,7 @@ void edge::close() {
   state_->gateway = nullptr;
   state_->cron_timer = nullptr;
   state_->billing = nullptr;
+  state_->metrics_sync = nullptr;
   state_->supervisor = nullptr;
 }
 
@@ -215,6 +216,10 @@ void edge::set_gateway(actors::virtfusion_gateway_actor gateway) {
 
 void edge::set_billing(actors::billing_actor billing) {
   state_->billing = std::move(billing);
+}
+
+void edge::set_metrics_sync(actors::metrics_sync_actor sync) {
+  state_->metrics_sync = std::move(sync);
 }
 
 void edge::set_cron_timer(actors::cron_timer_actor timer) {

@@ -8,6 +8,7 @@
 #include "actors/runtime/ask.hpp"
 #include "actors/runtime/steady_timers.hpp"
 #include "actors/supervisor.hpp"
+#include "actors/sync_messages.hpp"
 #include "actors/virtfusion_caller.hpp"
 #include "db/database.hpp"
 #include "db/listener.hpp"
@@ -83,6 +84,8 @@ public:
   /// Who fires the schedules.
   void set_cron_timer(actors::cron_timer_actor timer);
   void set_billing(actors::billing_actor billing);
+  /// Who looks at the servers, each hour.
+  void set_metrics_sync(actors::metrics_sync_actor sync);
   /// Who counts the actors' restarts.
   void set_supervisor(actors::supervisor_actor supervisor);
   /// From now on `/readyz` answers 200.

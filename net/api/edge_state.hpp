@@ -2,6 +2,7 @@
 
 #include "db/audit_log_store.hpp"
 #include "db/catalogue_store.hpp"
+#include "db/metric_series_store.hpp"
 #include "db/schedule_store.hpp"
 #include "db/server_store.hpp"
 #include "net/api/commands.hpp"
@@ -57,7 +58,7 @@ struct edge_state {
   edge_state(edge_services given, edge_options chosen)
       : services(given), options(std::move(chosen)), servers(given.database), catalogue(given.database),
         api_keys(given.database), audit(given.database), schedules(given.database),
-        keys(api_keys, options.keys), provisioner_gate(options.most_questions),
+        metric_series(given.database), keys(api_keys, options.keys), provisioner_gate(options.most_questions),
         stream_gate(options.most_streams) {}
 
   edge_services services;
@@ -67,6 +68,7 @@ struct edge_state {
   db::api_key_store api_keys;
   db::audit_log_store audit;
   db::schedule_store schedules;
+  db::metric_series_store metric_series;
   key_guard keys;
   http_figures figures;
   const time_zones zones;
@@ -77,6 +79,7 @@ struct edge_state {
   actors::virtfusion_gateway_actor gateway;
   actors::cron_timer_actor cron_timer;
   actors::billing_actor billing;
+  actors::metrics_sync_actor metrics_sync;
   actors::supervisor_actor supervisor;
   bool is_ready = false;
 

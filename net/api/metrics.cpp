@@ -132,6 +132,20 @@ void add_billing(collection& all, const actors::billing_figures& figures) {
               static_cast<double>(figures.lag->count()));
 }
 
+void add_sync(collection& all, const actors::sync_figures& figures) {
+  all.gauge("sync_running", "1 while this node looks at the servers.", figures.is_running ? 1 : 0);
+  const auto of = [](const char* depth) -> labels { return {{"depth", depth}}; };
+  constexpr auto seen = "sync_servers_seen";
+  constexpr auto seen_help = "Servers that the sync under way has seen.";
+  all.gauge(seen, seen_help, as_double(figures.listed), of("list"));
+  all.gauge(seen, seen_help, as_double(figures.traffic_seen), of("traffic"));
+  all.gauge(seen, seen_help, as_double(figures.live_seen), of("live"));
+  constexpr auto left = "sync_servers_left";
+  constexpr auto left_help = "Servers that it has yet to see.";
+  all.gauge(left, left_help, as_double(figures.traffic_left), of("traffic"));
+  all.gauge(left, left_help, as_double(figures.live_left), of("live"));
+}
+
 /// By name: what each actor dropped, as far as it has deadlines at all.
 using drops = std::map<std::string_view, std::uint64_t>;
 
@@ -248,6 +262,13 @@ answer get_metrics(edge_state& edge, const call&) {
       co_await edge.services.asker.ask<actors::billing_figures>(edge.billing, figures_patience, query);
     if (figures)
       add_billing(all, *figures);
+  }
+  if (edge.metrics_sync) {
+    const actors::sync_figures_query query;
+    const auto figures =
+      co_await edge.services.asker.ask<actors::sync_figures>(edge.metrics_sync, figures_patience, query);
+    if (figures)
+      add_sync(all, *figures);
   }
   actors::restart_counts restarts;
   if (edge.supervisor) {

@@ -32,6 +32,7 @@ constexpr std::array table{
   route{verb::post,    "/v1/servers",              keys,      "servers:write",   json, post_server},
   route{verb::post,    "/servers/create",          keys,      "servers:write",   json, post_server_old, "/v1/servers"},
   route{verb::get,     "/v1/servers/{id}/events",  keys,      "servers:read",    json_or_events, get_server_events},
+  route{verb::get,     "/v1/servers/{id}/metrics", keys,      "servers:read",    json, get_server_metrics},
   route{verb::get,     "/v1/servers/{id}/actions", keys,      "servers:read",    json, list_server_actions},
   route{verb::get,     "/v1/actions/{id}",         keys,      "servers:read",    json, get_action},
   route{verb::post,    "/v1/actions/{id}/retry",   operators, "servers:write",   json, retry_action},

@@ -65,6 +65,9 @@ answer get_metrics(edge_state& edge, const call& c);
 answer get_health(edge_state& edge, const call& c);
 answer get_readiness(edge_state& edge, const call& c);
 
+// server_metrics.cpp
+answer get_server_metrics(edge_state& edge, const call& c);
+
 // servers.cpp
 answer post_server(edge_state& edge, const call& c);
 answer post_server_old(edge_state& edge, const call& c);

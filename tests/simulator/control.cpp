@@ -195,6 +195,7 @@ reply control::post_fault(std::string_view body) {
     wanted.retry_after = in.take<std::string>("retryAfter").value_or("");
   if (const auto delay = in.take<std::int64_t>("delayMs"))
     wanted.delay = std::chrono::milliseconds{*delay};
+  wanted.hypervisor = in.take<std::int64_t>("hypervisor");
   const auto known = all_operations();
   if (const auto complaint = in.complaint(); !complaint.empty())
     return message(422, complaint);
@@ -203,6 +204,8 @@ reply control::post_fault(std::string_view body) {
   if (wanted.operation != "*" && std::find(known.begin(), known.end(), wanted.operation) == known.end())
     return message(422, "unknown operation \"" + wanted.operation +
                           "\": method and path template, as in \"POST /servers/{serverId}/build\", or \"*\"");
+  if (wanted.hypervisor && !model_.find_hypervisor(*wanted.hypervisor))
+    return message(422, "no hypervisor has this id");
   if (wanted.share < 0 || wanted.share > 1 || wanted.count.value_or(0) < 0 || wanted.status < 200 ||
       wanted.status > 599 || wanted.delay.value_or(std::chrono::milliseconds{0}).count() < 0)
     return message(422, "share is 0 to 1, count and delayMs at least 0, status 200 to 599");

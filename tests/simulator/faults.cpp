@@ -53,11 +53,13 @@ std::string_view to_string(fault_kind kind) noexcept {
   return {};
 }
 
-drawn_faults fault_plan::draw(std::string_view operation) {
+drawn_faults fault_plan::draw(std::string_view operation, std::optional<std::int64_t> hypervisor) {
   drawn_faults result;
   for (auto& [what, hits] : entries_) {
     const bool fits =
       (what.operation == "*" || what.operation == operation) && makes_sense(what.kind, operation);
+    if (what.hypervisor && what.hypervisor != hypervisor)
+      continue;
     if (!fits || (what.count && static_cast<std::int64_t>(hits) >= *what.count))
       continue;
     if (what.share < 1 && fraction(random_()) >= what.share)

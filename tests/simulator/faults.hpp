@@ -42,6 +42,8 @@ struct fault {
   /// Seconds or a date, as the header will say; empty: no header.
   std::string retry_after = {};
   std::optional<std::chrono::milliseconds> delay = {};
+  /// It hits calls for servers of this hypervisor alone.
+  std::optional<std::int64_t> hypervisor = {};
 };
 
 /// What is to go wrong with one request.
@@ -62,8 +64,9 @@ public:
 
   void add(fault wanted) { entries_.push_back({std::move(wanted), 0}); }
   void clear() noexcept { entries_.clear(); }
-  /// Each fault that fits `operation` is drawn in turn; a delay lets the next ones be drawn.
-  drawn_faults draw(std::string_view operation);
+  /// Each fault that fits `operation` is drawn in turn; a delay lets the next ones be drawn. `hypervisor`: of
+  /// the server that is asked for.
+  drawn_faults draw(std::string_view operation, std::optional<std::int64_t> hypervisor = {});
 
 private:
   struct entry {

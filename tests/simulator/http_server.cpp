@@ -250,7 +250,8 @@ asio::awaitable<bool> panel::answer_api(session& s) {
     co_return co_await s.send(to_wire(unknown, keep_alive), keep_alive);
   }
 
-  co_return co_await play(s, matched, request, faults_.draw(operation), in_flight);
+  co_return co_await play(s, matched, request, faults_.draw(operation, hypervisor_asked_for(matched, model_)),
+                          in_flight);
 }
 
 asio::awaitable<bool> panel::play(session& s,

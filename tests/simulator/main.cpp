@@ -31,6 +31,7 @@ struct arguments {
   std::uint64_t seed = 1;
   std::int64_t servers = 0;
   std::optional<std::int64_t> users;
+  std::int64_t hypervisors = 4;
   std::int64_t latency_ms = 0;
   std::int64_t jitter_ms = 0;
   std::int64_t rate_limit = 0;
@@ -49,6 +50,11 @@ void describe(CLI::App& app, arguments& a) {
     ->check(CLI::Range(0, 1'000'000));
   app.add_option("--users", a.users, "Users with extRelationId 1 to M (default: a tenth of the servers)")
     ->check(CLI::Range(1, 1'000'000));
+  app
+    .add_option("--hypervisors", a.hypervisors,
+                "Hypervisors of groups 1 and 2, over which servers are spread")
+    ->check(CLI::Range(2, 1'000))
+    ->capture_default_str();
   app.add_option("--latency", a.latency_ms, "Milliseconds before each answer")
     ->check(CLI::Range(0, 3'600'000));
   app.add_option("--jitter", a.jitter_ms, "Milliseconds by which the latency varies")
@@ -154,8 +160,8 @@ int run(const arguments& a) {
   std::signal(SIGPIPE, SIG_IGN);
 
   clock_setting timing{a.clock_rate, a.clock_origin, begun, *origin};
-  model world{
-    {a.seed, std::chrono::microseconds{static_cast<std::int64_t>(a.build_time_s * 1e6)}, a.clock_rate}};
+  model world{{a.seed, std::chrono::microseconds{static_cast<std::int64_t>(a.build_time_s * 1e6)},
+               a.clock_rate, a.hypervisors}};
   state_file state;
   panel served{{a.token, a.seed, std::chrono::milliseconds{a.latency_ms},
                 std::chrono::milliseconds{a.jitter_ms}, a.rate_limit, a.has_task_scheduler},

@@ -43,8 +43,11 @@ model::model(model_options options) : options_(options) {
                {3, "Medium", 4'096, 80, 4'000, 4},
                {4, "Large", 8'192, 160, 0, 8, 1}};
   groups_ = {{1, "North"}, {2, "South"}, {3, "Edge"}};
-  hypervisors_ = {
-    {1, 1, "north-1"}, {2, 1, "north-2"}, {3, 2, "south-1"}, {4, 2, "south-2"}, {5, 3, "edge-1", 10}};
+  const auto in_north = (options.hypervisors + 1) / 2;
+  for (std::int64_t id = 1; id <= options.hypervisors; ++id)
+    hypervisors_.push_back(id <= in_north ? hypervisor{id, 1, "north-" + std::to_string(id)}
+                                          : hypervisor{id, 2, "south-" + std::to_string(id - in_north)});
+  hypervisors_.push_back({options.hypervisors + 1, 3, "edge-1", 10});
   templates_ = {{1, "Debian", "12 (Bookworm)", "Debian"},
                 {2, "Debian", "11 (Bullseye)", "Debian"},
                 {3, "Ubuntu Server", "24.04 (Noble)", "Ubuntu"},
@@ -60,6 +63,11 @@ const package* model::find_package(std::int64_t id) const noexcept {
 const hypervisor_group* model::find_group(std::int64_t id) const noexcept {
   const auto found = std::find_if(groups_.begin(), groups_.end(), [id](const auto& g) { return g.id == id; });
   return found == groups_.end() ? nullptr : &*found;
+}
+
+const hypervisor* model::find_hypervisor(std::int64_t id) const noexcept {
+  const auto is_there = id >= 1 && id <= static_cast<std::int64_t>(hypervisors_.size());
+  return is_there ? &hypervisors_[static_cast<std::size_t>(id - 1)] : nullptr;
 }
 
 const hypervisor& model::hypervisor_of(const server& s) const {

@@ -47,6 +47,8 @@ struct model_options {
   std::chrono::microseconds build_time = std::chrono::seconds{5};
   /// Business seconds in a real one.
   std::int64_t clock_rate = 1;
+  /// In groups 1 and 2, which have no limit.
+  std::int64_t hypervisors = 4;
 };
 
 struct new_user {
@@ -128,6 +130,7 @@ public:
   const std::vector<hypervisor_group>& groups() const noexcept { return groups_; }
   const hypervisor_group* find_group(std::int64_t id) const noexcept;
   const std::vector<hypervisor>& hypervisors() const noexcept { return hypervisors_; }
+  const hypervisor* find_hypervisor(std::int64_t id) const noexcept;
   const hypervisor& hypervisor_of(const server& s) const;
   const std::vector<os_template>& templates() const noexcept { return templates_; }
 

@@ -115,6 +115,8 @@ bool model::restore(std::string_view line) {
     users_.insert_or_assign(u.id, std::move(u));
   } else if (kind == "server") {
     auto s = parse<server>(content);
+    if (!find_hypervisor(s.hypervisor))
+      return false;
     if (s.active.kind != task_kind::none)
       tasks_due_.push({s.active.ends.real, s.id});
     if (s.delete_at)

@@ -668,6 +668,19 @@ std::string_view operation_of(const route& r) noexcept {
   return r.operation;
 }
 
+std::optional<std::int64_t> hypervisor_asked_for(const matched_route& matched, const model& m) {
+  if (matched.what == nullptr)
+    return {};
+  const auto pattern = matched.what->operation;
+  const auto at = pattern.find("{serverId}");
+  if (at == std::string_view::npos)
+    return {};
+  const auto before = std::count(pattern.begin(), pattern.begin() + static_cast<std::ptrdiff_t>(at), '{');
+  const auto id = parse_integer(matched.parameters.at(static_cast<std::size_t>(before)));
+  const auto* const asked = id ? m.find_server(*id) : nullptr;
+  return asked ? std::optional{asked->hypervisor} : std::nullopt;
+}
+
 std::vector<std::string_view> all_operations() {
   std::vector<std::string_view> out;
   out.reserve(routes.size());

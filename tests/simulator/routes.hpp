@@ -51,6 +51,8 @@ struct matched_route {
 matched_route match_route(std::string_view method, std::string_view path, bool has_task_scheduler);
 /// Method and the vendor's path template, as in `POST /servers/{serverId}/build`.
 std::string_view operation_of(const route& r) noexcept;
+/// Where the server is that a request is for; nothing when it is for none, or for one that is not there.
+std::optional<std::int64_t> hypervisor_asked_for(const matched_route& matched, const model& m);
 /// All operations, for messages and checks.
 std::vector<std::string_view> all_operations();
 

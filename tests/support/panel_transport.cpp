@@ -41,13 +41,15 @@ void panel_transport::add_fault(std::string operation,
                                 fault_kind kind,
                                 std::int64_t count,
                                 std::chrono::milliseconds delay,
-                                unsigned status) {
+                                unsigned status,
+                                std::optional<std::int64_t> hypervisor) {
   simulator::fault wanted;
   wanted.operation = std::move(operation);
   wanted.kind = kind;
   wanted.count = count;
   wanted.status = status;
   wanted.delay = delay;
+  wanted.hypervisor = hypervisor;
   faults_.add(std::move(wanted));
 }
 
@@ -78,7 +80,7 @@ vf::asio::awaitable<vf::exchange_outcome> panel_transport::exchange(vf::request 
     throw std::logic_error{"the panel has no such call: " + what.target};
   const std::string operation{simulator::operation_of(*matched.what)};
   ++seen_[operation];
-  const auto drawn = faults_.draw(operation);
+  const auto drawn = faults_.draw(operation, simulator::hypervisor_asked_for(matched, model_));
   const auto kind = drawn.hit ? drawn.hit->kind : fault_kind::delay;
   const auto own_delay = drawn.hit ? drawn.hit->delay.value_or(0ms) : 0ms;
   simulator::work_faults changed;

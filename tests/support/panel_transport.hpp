@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,7 +29,8 @@ public:
                  simulator::fault_kind kind,
                  std::int64_t count = 1,
                  std::chrono::milliseconds delay = {},
-                 unsigned status = 500);
+                 unsigned status = 500,
+                 std::optional<std::int64_t> hypervisor = {});
   void clear_faults() noexcept { faults_.clear(); }
 
   /// The panel as it is now.

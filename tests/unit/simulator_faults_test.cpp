@@ -70,6 +70,14 @@ TEST(SimulatorFaults, LeaveInPeaceWhatTheyMeanNothingTo) {
   EXPECT_EQ(plan.draw("GET /servers/user/{userId}").hit->kind, fault_kind::stale_list);
 }
 
+TEST(SimulatorFaults, HitTheServersOfOneHypervisor) {
+  fault_plan plan{1};
+  plan.add({.operation = "*", .kind = fault_kind::stall, .hypervisor = 2});
+  EXPECT_FALSE(plan.draw("GET /servers/{serverId}", 1).hit);
+  EXPECT_FALSE(plan.draw("GET /servers").hit);
+  EXPECT_TRUE(plan.draw("GET /servers/{serverId}", 2).hit);
+}
+
 TEST(SimulatorFaults, EveryKindHasItsName) {
   for (auto kind = fault_kind::delay; kind <= fault_kind::stale_list;
        kind = static_cast<fault_kind>(static_cast<int>(kind) + 1))

@@ -1,0 +1,62 @@
+#pragma once
+
+#include "domain/clock.hpp"
+#include "domain/ids.hpp"
+#include "net/virtfusion/records.hpp"
+
+#include <boost/asio/awaitable.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+namespace skyengine::actors {
+
+/// One row of VirtFusion's list, whosever server it is.
+struct listed_server {
+  virtfusion_server_id id;
+  virtfusion_user_id owner;
+  std::int64_t hypervisor = 0;
+  bool is_suspended = false;
+  /// Nothing where the list did not tell.
+  std::optional<bool> is_built;
+  std::optional<instant> created_at;
+};
+
+/// What one page of a list said. Pages come in any order; a server may stand on two of them, and one that is
+/// there on none, when others come and go meanwhile.
+struct listed_page {
+  std::chrono::sys_seconds tick;
+  instant asked_at;
+  std::vector<listed_server> servers;
+};
+
+/// A list is over: all that its pages had was told before.
+struct list_end {
+  std::chrono::sys_seconds tick;
+  /// Before its first page was asked for.
+  instant begun_at;
+  instant ended_at;
+  /// False when pages are missing.
+  bool is_complete = false;
+};
+
+/// What a live look brought, whole.
+struct live_record {
+  server_id server;
+  instant asked_at;
+  net::virtfusion::server_record record;
+};
+
+/// Is told all that a sync reads, for what compares it with what we know. The sync waits for it, so it is to
+/// be brief; an exception is logged, and the sync goes on.
+class sync_observer {
+public:
+  virtual ~sync_observer() = default;
+  virtual boost::asio::awaitable<void> on_page(listed_page page) = 0;
+  virtual boost::asio::awaitable<void> on_list_end(list_end end) = 0;
+  virtual boost::asio::awaitable<void> on_live(live_record seen) = 0;
+};
+
+} // namespace skyengine::actors
