@@ -343,7 +343,7 @@ struct server_provisioner_state {
       return found->second;
     const implementation handle{self};
     asio::co_spawn(loop,
-                   run_saga(*services, id, found->second.control,
+                   run_saga(*services, id, kind, found->second.control,
                             [handle, id](saga_report report) {
                               caf::anon_send(handle, saga_reported{id, std::move(report)});
                             }),
