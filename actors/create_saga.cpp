@@ -100,12 +100,9 @@ private:
       return is_build_marked_here_ ? send_build() : look_at_build(now());
     case saga_step::building:
       return watch_build();
-    case saga_step::cleanup:
-    case saga_step::remove:
-    case saga_step::done:
+    default:
       return clean_up();
     }
-    return clean_up();
   }
 
   asio::awaitable<outcome> fail(error why, std::string attempt_ends = "refused") {

@@ -1,6 +1,6 @@
 #include "actors/saga.hpp"
 
-#include "actors/saga_run.hpp"
+#include "actors/control_saga.hpp"
 
 #include <utility>
 
@@ -16,6 +16,12 @@ std::unique_ptr<saga_run> make_saga(saga_services& services,
   switch (kind) {
   case action_kind::create:
     return make_create_saga(services, action, std::move(control), std::move(report));
+  case action_kind::suspend:
+    return make_suspend_saga(services, action, std::move(control));
+  case action_kind::unsuspend:
+    return make_unsuspend_saga(services, action, std::move(control));
+  case action_kind::resize:
+    return make_resize_saga(services, action, std::move(control));
   case action_kind::remove:
     break;
   }
