@@ -65,6 +65,11 @@ answer get_metrics(edge_state& edge, const call& c);
 answer get_health(edge_state& edge, const call& c);
 answer get_readiness(edge_state& edge, const call& c);
 
+// server_control.cpp
+answer suspend_server(edge_state& edge, const call& c);
+answer unsuspend_server(edge_state& edge, const call& c);
+answer put_server_plan(edge_state& edge, const call& c);
+
 // servers.cpp
 answer post_server(edge_state& edge, const call& c);
 answer post_server_old(edge_state& edge, const call& c);
