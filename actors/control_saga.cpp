@@ -35,8 +35,11 @@ void control_saga::on_loaded() {
     return;
   overdue_ = now() + longest_control;
   // An earlier run may have sent what VirtFusion still works on.
-  if (state_.action.step != saga_step::begin)
+  if (state_.action.step != saga_step::begin && state_.action.step != saga_step::power_off) {
     note_sent();
+    unknown_until_ = settled_;
+    calls_ = 2;
+  }
 }
 
 asio::awaitable<control_saga::looked> control_saga::look() {
@@ -67,6 +70,9 @@ asio::awaitable<std::optional<vf::server_record>> control_saga::look_live() {
 }
 
 control_saga::sent control_saga::judge(const std::optional<vf::call_failure>& failed) {
+  ++calls_;
+  if (failed && failed->what == failure_kind::unknown)
+    unknown_until_ = now() + services_.options.settle;
   if (!failed || failed->what == failure_kind::unknown) {
     note_sent();
     return sent::maybe_done;
@@ -76,6 +82,19 @@ control_saga::sent control_saga::judge(const std::optional<vf::call_failure>& fa
   if (failed->what == failure_kind::conflict && ++conflicts_ < most_control_conflicts)
     return sent::does_not_fit;
   return sent::refused;
+}
+
+asio::awaitable<bool> control_saga::wait_out_repeats() {
+  while (calls_ > 1 && now() < unknown_until_)
+    if (!co_await pause(std::chrono::ceil<std::chrono::milliseconds>(unknown_until_ - now())))
+      co_return false;
+  co_return true;
+}
+
+const std::optional<error>& control_saga::ending() {
+  if (state_.abandon_requested && !ending_)
+    ending_ = abandoned();
+  return ending_;
 }
 
 call_options control_saga::sending() const {

@@ -44,6 +44,9 @@ protected:
   sent judge(const std::optional<vf::call_failure>& failed);
   /// Notes that a call has left that may take effect for a settle time.
   void note_sent() { settled_ = now() + services_.options.settle; }
+  /// Waits until a call of unknown outcome that was repeated cannot take effect any more: it might undo what
+  /// comes next. False when stopped, or nudged.
+  awaitable<bool> wait_out_repeats();
   /// Nothing that was sent, by this run or an earlier one, can still take effect.
   bool is_settled() const { return now() >= settled_; }
   std::chrono::milliseconds until_settled() const;
@@ -60,6 +63,9 @@ protected:
   awaitable<outcome> fail(error why, std::optional<power_state> power = std::nullopt);
   /// What `record` says that ends the action: it is gone, another's, or cannot be looked at.
   awaitable<outcome> fail_unseen(vf::call_failure why);
+  /// Why no call is sent any more, once VirtFusion has refused one for good or an operator has given up: what
+  /// was sent before may take effect all the same.
+  const std::optional<error>& ending();
   static error abandoned() { return {errc::conflict, "an operator abandoned it"}; }
 
   /// An alert in the log and in the outbox.
@@ -74,8 +80,14 @@ protected:
 
   virtfusion_server_id id() const { return *state_.server.virtfusion_id; }
 
+  // As `ending` has it.
+  std::optional<error> ending_;
+
 private:
   runtime::steady_time settled_{};
+  // A call of unknown outcome may take effect until then.
+  runtime::steady_time unknown_until_{};
+  int calls_ = 0;
   runtime::steady_time overdue_{};
   bool is_overdue_told_ = false;
   int conflicts_ = 0;

@@ -96,9 +96,9 @@ private:
         co_return co_await end_unseen(seen->error());
       if ((*seen)->server.resources == (*seen)->wanted)
         co_return co_await confirm();
-      if (state_.abandon_requested && is_settled())
-        co_return co_await fail_partly(**seen, abandoned());
-      if (state_.abandon_requested || now() < taken_until) {
+      if (ending() && is_settled())
+        co_return co_await fail_partly(**seen, *ending());
+      if (ending() || now() < taken_until) {
         if (!co_await pause(std::exchange(interval, std::min(interval * 2, 15'000ms))))
           co_return outcome::interrupted;
         continue;
@@ -115,8 +115,10 @@ private:
         co_await services_.virtfusion.call(sending(), vf::change_package(id(), *state_.to_package));
       pass("after_call");
       const auto failed = done.has_error() ? std::optional{done.error()} : std::nullopt;
-      if (judge(failed) == sent::refused)
-        co_return co_await fail_partly(**seen, failed->as_error());
+      if (judge(failed) == sent::refused) {
+        ending_ = failed->as_error();
+        continue;
+      }
       if (!failed) {
         taken_until = now() + services_.options.settle;
         for (const auto& line : done->info)
@@ -144,8 +146,13 @@ private:
   }
 
   asio::awaitable<outcome> confirm() {
+    if (!confirmed_at_)
+      confirmed_at_ = services_.business.now();
+    if (!co_await wait_out_repeats())
+      co_return outcome::interrupted;
     pass("before_changed");
     db::control_change change;
+    change.event_at = confirmed_at_;
     change.state = action_state::succeeded;
     change.changes_plan = true;
     change.event = "plan_changed";
@@ -159,6 +166,8 @@ private:
 
   // What the server had before this run's first call.
   std::optional<server_resources> before_;
+  // When this run first saw that the server has all of it.
+  std::optional<instant> confirmed_at_;
   // Why the server itself could not be seen.
   std::optional<vf::call_failure> unseen_;
 };

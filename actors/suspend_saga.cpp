@@ -108,7 +108,7 @@ private:
   asio::awaitable<outcome> suspend() {
     auto interval = std::chrono::milliseconds{1'000};
     for (int failures = 1;; ++failures) {
-      if (!is_marked_here_ || state_.abandon_requested) {
+      if (!is_marked_here_ || ending()) {
         const auto record = co_await look();
         if (!record)
           co_return outcome::interrupted;
@@ -116,9 +116,9 @@ private:
           co_return co_await fail_unseen(record->error());
         if ((*record)->is_suspended)
           co_return co_await confirm();
-        if (state_.abandon_requested) {
+        if (ending()) {
           if (is_settled() || is_marked_here_)
-            co_return co_await give_up(abandoned());
+            co_return co_await give_up(*ending());
           if (!co_await pause(until_settled()))
             co_return outcome::interrupted;
           continue;
@@ -139,8 +139,10 @@ private:
       is_marked_here_ = false;
       const auto failed = done.has_error() ? std::optional{done.error()} : std::nullopt;
       const auto came = judge(failed);
-      if (came == sent::refused)
-        co_return co_await give_up(failed->as_error());
+      if (came == sent::refused) {
+        ending_ = failed->as_error();
+        continue;
+      }
       may_have_left_ = may_have_left_ || came != sent::surely_not_done;
       if (!failed) {
         failures = 0;
@@ -182,6 +184,8 @@ private:
       co_await raise("suspended_running", "a suspended server may go on running: an operator has to look",
                      {});
     }
+    if (!co_await wait_out_repeats())
+      co_return outcome::interrupted;
     pass("before_stopped");
     const auto done = co_await commit(std::move(change));
     if (done == outcome::advanced)

@@ -58,9 +58,9 @@ private:
         co_return co_await fail_unseen(record->error());
       if (!(*record)->is_suspended)
         co_return co_await confirm();
-      if (state_.abandon_requested && is_settled())
-        co_return co_await fail(abandoned());
-      if (state_.abandon_requested || now() < taken_until) {
+      if (ending() && is_settled())
+        co_return co_await fail(*ending());
+      if (ending() || now() < taken_until) {
         if (!co_await pause(std::exchange(interval, std::min(interval * 2, 15'000ms))))
           co_return outcome::interrupted;
         continue;
@@ -70,8 +70,10 @@ private:
       const auto done = co_await services_.virtfusion.call(sending(), vf::unsuspend_server(id()));
       pass("after_call");
       const auto failed = done.has_error() ? std::optional{done.error()} : std::nullopt;
-      if (judge(failed) == sent::refused)
-        co_return co_await fail(failed->as_error());
+      if (judge(failed) == sent::refused) {
+        ending_ = failed->as_error();
+        continue;
+      }
       if (!failed) {
         failures = 0;
         taken_until = now() + services_.options.settle;
@@ -89,10 +91,7 @@ private:
     db::control_change change;
     change.server = server_state::active;
     change.event = "unsuspended";
-    if (state_.boots_unsuspended)
-      change.step = saga_step::boot;
-    else
-      change.state = action_state::succeeded;
+    change.step = saga_step::boot;
     const auto done = co_await commit(std::move(change));
     if (done == outcome::advanced) {
       pass("after_active");
@@ -104,16 +103,20 @@ private:
   asio::awaitable<outcome> boot() {
     db::control_change change;
     change.state = action_state::succeeded;
-    change.boots_unsuspended = false;
-    change.power = power_state::on;
-    const auto ended =
-      co_await bring_power(power_state::on, state_.abandon_requested ? 0ms : boot_span, false);
-    if (ended == power_end::interrupted)
-      co_return outcome::interrupted;
-    if (ended != power_end::as_wanted) {
-      change.power = power_state::unknown;
-      co_await raise("boot_unfinished", "a server that was unsuspended does not run again", {});
+    if (state_.boots_unsuspended) {
+      change.boots_unsuspended = false;
+      change.power = power_state::on;
+      const auto ended =
+        co_await bring_power(power_state::on, state_.abandon_requested ? 0ms : boot_span, false);
+      if (ended == power_end::interrupted)
+        co_return outcome::interrupted;
+      if (ended != power_end::as_wanted) {
+        change.power = power_state::unknown;
+        co_await raise("boot_unfinished", "a server that was unsuspended does not run again", {});
+      }
     }
+    if (!co_await wait_out_repeats())
+      co_return outcome::interrupted;
     pass("before_booted");
     const auto done = co_await commit(std::move(change));
     if (done == outcome::advanced)

@@ -287,6 +287,33 @@ TEST_F(ControlSaga, AHypervisorThatDoesNotAnswerIsNoReasonNotToSuspend) {
   EXPECT_FALSE(machine().is_running);
 }
 
+TEST_F(ControlSaga, ASuspensionThatComesLateUndoesNothing) {
+  panel.add_fault(suspend_call, fault_kind::late_effect, 1, 20s);
+  static_cast<void>(control(action_kind::suspend, {1}));
+  ASSERT_TRUE(advance_until([&] { return state_of(1) == "suspended" && !machine().is_running; }));
+  EXPECT_EQ(panel.count(suspend_call), 2);
+  advance(2s);
+  const auto early = control(action_kind::unsuspend, {1});
+  ASSERT_TRUE(early->answer);
+  EXPECT_EQ(early->answer->error().code, errc::conflict);
+  ASSERT_TRUE(all_ends());
+  static_cast<void>(control(action_kind::unsuspend, {1}));
+  ASSERT_TRUE(all_ends());
+  advance(1min);
+  EXPECT_EQ(state_of(1), "active");
+  EXPECT_FALSE(machine().is_suspended);
+}
+
+TEST_F(ControlSaga, ARefusalAfterALostCallIsNoEndWhileThatMayStillComeTrue) {
+  panel.add_fault(suspend_call, fault_kind::late_effect, 1, 20s);
+  panel.add_fault(suspend_call, fault_kind::status, 1'000, 0ms, 403);
+  static_cast<void>(control(action_kind::suspend, {1}));
+  ASSERT_TRUE(all_ends());
+  EXPECT_EQ(end_of(2), "succeeded");
+  EXPECT_EQ(state_of(1), "suspended");
+  EXPECT_TRUE(machine().is_suspended);
+}
+
 // -- unsuspend ------------------------------------------------------------------
 
 TEST_F(ControlSaga, AnUnsuspendBootsWhatRanBefore) {
