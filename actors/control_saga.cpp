@@ -35,7 +35,7 @@ void control_saga::on_loaded() {
     return;
   overdue_ = now() + longest_control;
   // An earlier run may have sent what VirtFusion still works on.
-  if (state_.action.step != saga_step::begin && state_.action.step != saga_step::power_off) {
+  if (may_have_sent()) {
     note_sent();
     unknown_until_ = settled_;
     calls_ = 2;
@@ -47,15 +47,19 @@ asio::awaitable<control_saga::looked> control_saga::look() {
     auto how = options(call_class::control);
     how.deadline = now() + services_.options.call_patience;
     auto found = co_await services_.virtfusion.get_own_server(how, id());
-    if (found.has_value() || !is_passing(found.error().what)) {
+    if (found.has_value() || is_answer(found.error().what))
       co_return std::move(found);
-    }
     say(log::level::warn, "a server cannot be looked at", found.error().text);
     co_await tell_overdue(found.error().text);
     if (!co_await pause(wait_after(failures, found.error())))
       break;
   }
   co_return std::nullopt;
+}
+
+bool control_saga::is_answer(failure_kind failed) const {
+  return failed == failure_kind::not_found_server || failed == failure_kind::wrong_owner ||
+         (!is_passing(failed) && !may_have_sent());
 }
 
 asio::awaitable<std::optional<vf::server_record>> control_saga::look_live() {

@@ -26,8 +26,8 @@ protected:
   awaitable<std::optional<action_id>> give_way() override;
   void on_loaded() override;
 
-  /// The server, surely ours; asked for until VirtFusion has answered one way or the other. nullopt when
-  /// stopped, or nudged to look what is wanted.
+  /// The server, surely ours; asked for until VirtFusion has answered one way or the other, and where a call
+  /// may have been sent until it is told. nullopt when stopped, or nudged to look what is wanted.
   awaitable<looked> look();
   /// The server with what its hypervisor says of it; asked for once, nullopt when that is not told.
   awaitable<std::optional<vf::server_record>> look_live();
@@ -78,12 +78,20 @@ protected:
   /// The one in the outbox.
   awaitable<void> note_alert(std::string kind, std::string why);
 
+  /// A call may have been sent whose outcome only a look tells.
+  bool may_have_sent() const noexcept {
+    return state_.action.step != saga_step::begin && state_.action.step != saga_step::power_off;
+  }
+
   virtfusion_server_id id() const { return *state_.server.virtfusion_id; }
 
   // As `ending` has it.
   std::optional<error> ending_;
 
 private:
+  /// Whether a look that failed so is an answer. That a server cannot be seen says nothing of what was sent.
+  bool is_answer(vf::call_failure::kind failed) const;
+
   runtime::steady_time settled_{};
   // A call of unknown outcome may take effect until then.
   runtime::steady_time unknown_until_{};

@@ -39,7 +39,14 @@ private:
       unseen_ = record->error();
       co_return result<sight>{unseen_->as_error()};
     }
-    const auto packages = co_await insist(options(call_class::control), vf::list_packages());
+    auto packages = co_await insist(options(call_class::control), vf::list_packages());
+    while (packages && packages->has_error() && may_have_sent()) {
+      say(log::level::warn, "what a package gives cannot be looked at", packages->error().text);
+      co_await tell_overdue(packages->error().text);
+      if (!co_await pause(operator_pause))
+        co_return std::nullopt;
+      packages = co_await insist(options(call_class::control), vf::list_packages());
+    }
     if (!packages)
       co_return std::nullopt;
     if (packages->has_error())
@@ -61,6 +68,9 @@ private:
   asio::awaitable<outcome> end_unseen(error why) {
     if (unseen_)
       co_return co_await fail_unseen(*unseen_);
+    // Its package has been taken away meanwhile.
+    if (may_have_sent())
+      co_await raise("plan_half_changed", "what came of a change of plan cannot be known", why.detail);
     co_return co_await fail(std::move(why));
   }
 

@@ -94,6 +94,7 @@ private:
     if (done == outcome::advanced) {
       pass("after_mark");
       is_marked_here_ = true;
+      marked_at_ = now();
       may_have_left_ = false;
     }
     co_return done;
@@ -134,6 +135,9 @@ private:
       }
       if (!co_await hold_lease())
         co_return outcome::interrupted;
+      // The lease was away for long.
+      if (is_marked_here_ && now() - marked_at_ >= services_.options.settle)
+        co_return co_await mark();
       const auto done = co_await services_.virtfusion.call(sending(), vf::suspend_server(id()));
       pass("after_call");
       is_marked_here_ = false;
@@ -207,6 +211,7 @@ private:
 
   // The mark was committed by this run, and its call has not been tried yet.
   bool is_marked_here_ = false;
+  runtime::steady_time marked_at_{};
   // A call that was sent since the mark may have done it.
   bool may_have_left_ = true;
   runtime::steady_time taken_until_{};

@@ -287,6 +287,41 @@ TEST_F(ControlSaga, AHypervisorThatDoesNotAnswerIsNoReasonNotToSuspend) {
   EXPECT_FALSE(machine().is_running);
 }
 
+TEST_F(ControlSaga, ALookThatIsRefusedSaysNothingOfWhatWasSent) {
+  panel.add_fault(suspend_call, fault_kind::lost_answer);
+  static_cast<void>(control(action_kind::suspend, {1}));
+  ASSERT_TRUE(advance_until([&] { return panel.count(suspend_call) == 1; }, 1min, 10ms));
+  panel.add_fault(get_call, fault_kind::status, 1'000'000, 0ms, 403);
+  advance(15min);
+  EXPECT_EQ(end_of(2), "running");
+  EXPECT_EQ(alerts(), "action_unfinished");
+  panel.clear_faults();
+  ASSERT_TRUE(all_ends());
+  EXPECT_EQ(end_of(2), "succeeded");
+  EXPECT_EQ(state_of(1), "suspended");
+  EXPECT_EQ(panel.count(suspend_call), 1);
+}
+
+TEST_F(ControlSaga, ALookThatIsRefusedBeforeAnythingWasSentEndsTheAction) {
+  panel.add_fault(get_call, fault_kind::status, 1, 0ms, 403);
+  static_cast<void>(control(action_kind::suspend, {1}));
+  ASSERT_TRUE(all_ends());
+  EXPECT_NE(end_of(2), "succeeded");
+  EXPECT_EQ(state_of(1), "active");
+  EXPECT_EQ(panel.count(power_off_call), 0);
+}
+
+TEST_F(ControlSaga, APackageThatIsTakenAwayWhileItsAnswerIsLostIsAlerted) {
+  panel.add_fault(package_call, fault_kind::lost_answer);
+  static_cast<void>(control(action_kind::resize, {1}, "medium"));
+  ASSERT_TRUE(advance_until([&] { return panel.count(package_call) == 1; }, 1min, 10ms));
+  sql("UPDATE plans SET virtfusion_package_id = 99 WHERE id = 'medium' RETURNING id");
+  replace_provisioner();
+  ASSERT_TRUE(all_ends());
+  EXPECT_EQ(end_of(2), "failed virtfusion_rejected");
+  EXPECT_EQ(alerts(), "plan_half_changed");
+}
+
 TEST_F(ControlSaga, ASuspensionThatComesLateUndoesNothing) {
   panel.add_fault(suspend_call, fault_kind::late_effect, 1, 20s);
   static_cast<void>(control(action_kind::suspend, {1}));
