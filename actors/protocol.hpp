@@ -32,10 +32,12 @@ struct virtfusion_call {
   /// On whose behalf; 0 for the engine's own.
   user_id user;
   std::string request_id;
+  /// Sent once, also where it is safe to repeat: who asks looks first what came of it.
+  bool is_sent_once = false;
 
   template <class Inspector>
   friend typename Inspector::result_type inspect(Inspector& f, virtfusion_call& x) {
-    return f(x.priority, x.request, x.deadline, x.user, x.request_id);
+    return f(x.priority, x.request, x.deadline, x.user, x.request_id, x.is_sent_once);
   }
 };
 

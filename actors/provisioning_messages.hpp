@@ -13,6 +13,7 @@
 #include <chrono>
 #include <cstdint>
 #include <optional>
+#include <string>
 
 /// What ServerProvisioner takes and answers. Its messages stay on their node: an order is carried out where
 /// it came in, and the actions' rows are what nodes share.
@@ -33,16 +34,35 @@ struct create_server {
   answer_deadline deadline = answer_deadline::max();
 };
 
-/// Wait for a create that somebody else asked for.
-struct join_create {
+/// Suspend, unsuspend or resize a server. Answered when that is over, or at `answer_by`, whichever is first;
+/// at once, without an action, when the server is as wanted already.
+struct control_server {
+  server_id server;
+  action_kind kind = action_kind::suspend;
+  /// nullopt: the operator asks.
+  std::optional<user_id> owner;
+  requester by;
+  /// Of a suspend.
+  std::optional<std::string> reason;
+  /// Of a resize.
+  std::optional<plan_id> to_plan;
+  std::optional<idempotency_claim> claim;
+  std::chrono::steady_clock::time_point answer_by;
+  /// Until the order is about to be stored.
+  answer_deadline deadline = answer_deadline::max();
+};
+
+/// Wait for an action that somebody else asked for.
+struct join_action {
   action_id action;
   std::chrono::steady_clock::time_point answer_by;
   answer_deadline deadline = answer_deadline::max();
 };
 
-struct create_outcome {
+struct action_outcome {
+  /// 0: nothing had to be done.
   action_id action;
-  /// VirtFusion has answered create and build, or the server has failed; else it is still under way.
+  /// It is over, or of a create: VirtFusion has answered create and build; else it is still under way.
   bool is_decided = false;
   /// Root password, for the one who ordered; empty when nobody saw it.
   secret password = {};
@@ -89,8 +109,9 @@ struct provisioner_figures {
 };
 
 using server_provisioner_actor =
-  caf::typed_actor<caf::replies_to<create_server>::with<create_outcome>,
-                   caf::replies_to<join_create>::with<create_outcome>,
+  caf::typed_actor<caf::replies_to<create_server>::with<action_outcome>,
+                   caf::replies_to<control_server>::with<action_outcome>,
+                   caf::replies_to<join_action>::with<action_outcome>,
                    caf::replies_to<delete_server>::with<action>,
                    caf::reacts_to<nudge_action>,
                    caf::reacts_to<lease_lost>,
@@ -102,8 +123,9 @@ using server_provisioner_actor =
 
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skyengine::action)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skyengine::actors::create_server)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skyengine::actors::join_create)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skyengine::actors::create_outcome)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skyengine::actors::control_server)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skyengine::actors::join_action)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skyengine::actors::action_outcome)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skyengine::actors::delete_server)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skyengine::actors::nudge_action)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skyengine::actors::lease_lost)

@@ -110,6 +110,7 @@ struct saga_report {
 /// Answers the action to go on with: the delete that a create gave way to.
 runtime::asio::awaitable<std::optional<action_id>> run_saga(saga_services& services,
                                                             action_id action,
+                                                            action_kind kind,
                                                             std::shared_ptr<saga_control> control,
                                                             std::function<void(saga_report)> report);
 

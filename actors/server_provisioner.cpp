@@ -26,6 +26,10 @@ struct delete_stored {
   std::uint64_t ticket;
   result<action> outcome;
 };
+struct control_stored {
+  std::uint64_t ticket;
+  result<std::optional<action>> outcome;
+};
 struct saga_reported {
   action_id action;
   saga_report report;
@@ -47,7 +51,7 @@ struct patience_over {
 };
 struct join_polled {
   std::uint64_t ticket;
-  result<create_outcome> outcome;
+  result<action_outcome> outcome;
 };
 
 } // namespace
@@ -56,6 +60,7 @@ struct join_polled {
 
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skyengine::actors::create_stored)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skyengine::actors::delete_stored)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skyengine::actors::control_stored)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skyengine::actors::saga_reported)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skyengine::actors::saga_ended)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(skyengine::actors::sweep_due)
@@ -75,6 +80,7 @@ using namespace std::chrono_literals;
 
 using implementation = server_provisioner_actor::extend<caf::reacts_to<create_stored>,
                                                         caf::reacts_to<delete_stored>,
+                                                        caf::reacts_to<control_stored>,
                                                         caf::reacts_to<saga_reported>,
                                                         caf::reacts_to<saga_ended>,
                                                         caf::reacts_to<sweep_due>,
@@ -136,17 +142,35 @@ store_delete(db::server_store& servers, saga_services& services, delete_server w
   co_return stored;
 }
 
-/// Waits for a create that another node runs, or none any more: its row tells.
-asio::awaitable<result<create_outcome>>
-poll_create(db::server_store& servers, runtime::steady_timers& timers, join_create wanted) {
+asio::awaitable<result<std::optional<action>>>
+store_control(db::server_store& servers, saga_services& services, control_server wanted) {
+  if (!services.lease.is_held())
+    co_return error{errc::database_unavailable, "this node is waiting for its lease", {}, 1s};
+  if (services.timers.now() > wanted.deadline)
+    co_return nobody_waits();
+  const std::string kind{to_string(wanted.kind)};
+  runtime::crash_point(kind + ".before_commit");
+  const db::server_store::control_order order{wanted.server, wanted.kind, wanted.owner, wanted.reason,
+                                              wanted.to_plan};
+  const auto stored = co_await servers.request_control(order, services.lease.token(), wanted.by, wanted.claim,
+                                                       services.business.now());
+  if (stored)
+    runtime::crash_point(kind + ".after_commit");
+  co_return stored;
+}
+
+/// Waits for an action that another node runs, or none any more: its row tells.
+asio::awaitable<result<action_outcome>>
+poll_action(db::server_store& servers, runtime::steady_timers& timers, join_action wanted) {
   for (;;) {
     const auto found = co_await servers.find_action(wanted.action, std::nullopt);
     if (!found)
       co_return found.error();
-    if (is_over(found->state) || found->step >= saga_step::building)
-      co_return create_outcome{wanted.action, true, {}};
+    const auto is_taken = found->kind == action_kind::create && found->step >= saga_step::building;
+    if (is_over(found->state) || is_taken)
+      co_return action_outcome{wanted.action, true, {}};
     if (timers.now() >= wanted.answer_by)
-      co_return create_outcome{wanted.action, false, {}};
+      co_return action_outcome{wanted.action, false, {}};
     co_await runtime::wait_until(timers, std::min(timers.now() + join_poll, wanted.answer_by));
   }
 }
@@ -194,7 +218,8 @@ struct server_provisioner_state {
   implementation::behavior_type make_behavior() {
     return {
       [this](const create_server& wanted) { return on_create_server(wanted); },
-      [this](const join_create& wanted) { return on_join_create(wanted); },
+      [this](const control_server& wanted) { return on_control_server(wanted); },
+      [this](const join_action& wanted) { return on_join_action(wanted); },
       [this](const delete_server& wanted) { return on_delete_server(wanted); },
       [this](const nudge_action& wanted) { on_nudge_action(wanted); },
       [this](const lease_lost&) { return on_lease_lost(); },
@@ -203,6 +228,7 @@ struct server_provisioner_state {
       [this](const provisioner_figures_query&) { return on_provisioner_figures_query(); },
       [this](const create_stored& stored) { on_create_stored(stored); },
       [this](const delete_stored& stored) { on_delete_stored(stored); },
+      [this](const control_stored& stored) { on_control_stored(stored); },
       [this](const saga_reported& reported) { on_saga_reported(reported); },
       [this](const saga_ended& ended) { on_saga_ended(ended); },
       [this](const sweep_due&) { on_sweep_due(); },
@@ -213,7 +239,7 @@ struct server_provisioner_state {
     };
   }
 
-  caf::result<create_outcome> on_create_server(const create_server& wanted) {
+  caf::result<action_outcome> on_create_server(const create_server& wanted) {
     if (is_draining)
       return refuse(shutting_down());
     if (is_late(wanted.deadline))
@@ -221,7 +247,7 @@ struct server_provisioner_state {
     runtime::crash_point("create.in_provisioner");
     if (storing_creates + running_creates() >= options.max_open)
       return refuse({errc::overloaded, "too many servers are being created", {}, 1s});
-    auto promise = self->make_response_promise<create_outcome>();
+    auto promise = self->make_response_promise<action_outcome>();
     const auto number = next_number++;
     tickets.emplace(number, ticket{open_promise{promise}, wanted.answer_by});
     const auto ahead = static_cast<std::int64_t>(storing_creates) * calls_per_create +
@@ -234,7 +260,7 @@ struct server_provisioner_state {
     return promise;
   }
 
-  caf::result<create_outcome> refuse(const error& why) {
+  caf::result<action_outcome> refuse(const error& why) {
     ++figures.refused;
     return runtime::to_caf(why);
   }
@@ -259,32 +285,32 @@ struct server_provisioner_state {
     }
     const auto id = stored.outcome->action;
     if (was_over) {
-      given.promise.deliver(create_outcome{id, true, {}});
+      given.promise.deliver(action_outcome{id, true, {}});
       return;
     }
     auto& one = run(id, stored.outcome->server, action_kind::create);
     one.has_orderer = true;
     if (one.is_decided)
-      given.promise.deliver(create_outcome{id, true, std::exchange(one.password, {})});
+      given.promise.deliver(action_outcome{id, true, std::exchange(one.password, {})});
     else
       add_waiter(id, one, std::move(given), true);
   }
 
-  caf::result<create_outcome> on_join_create(const join_create& wanted) {
+  caf::result<action_outcome> on_join_action(const join_action& wanted) {
     if (is_late(wanted.deadline))
       return drop();
-    auto promise = self->make_response_promise<create_outcome>();
+    auto promise = self->make_response_promise<action_outcome>();
     const auto found = running.find(wanted.action);
     if (found != running.end()) {
       if (found->second.is_decided)
-        promise.deliver(create_outcome{wanted.action, true, {}});
+        promise.deliver(action_outcome{wanted.action, true, {}});
       else
         add_waiter(wanted.action, found->second, {open_promise{promise}, wanted.answer_by}, false);
       return promise;
     }
     const auto number = next_number++;
     tickets.emplace(number, ticket{open_promise{promise}, wanted.answer_by});
-    spawn_task(poll_create(*servers, services->timers, wanted), [number](result<create_outcome> outcome) {
+    spawn_task(poll_action(*servers, services->timers, wanted), [number](result<action_outcome> outcome) {
       return join_polled{number, std::move(outcome)};
     });
     return promise;
@@ -328,6 +354,34 @@ struct server_provisioner_state {
     given.promise.deliver(wanted);
   }
 
+  caf::result<action_outcome> on_control_server(const control_server& wanted) {
+    if (is_draining)
+      return runtime::to_caf(shutting_down());
+    if (is_late(wanted.deadline))
+      return drop();
+    auto promise = self->make_response_promise<action_outcome>();
+    const auto number = next_number++;
+    tickets.emplace(number, ticket{open_promise{promise}, wanted.answer_by});
+    spawn_task(store_control(*servers, *services, wanted), [number](result<std::optional<action>> outcome) {
+      return control_stored{number, std::move(outcome)};
+    });
+    return promise;
+  }
+
+  void on_control_stored(const control_stored& stored) {
+    auto given = take_ticket(stored.ticket);
+    if (!stored.outcome) {
+      given.promise.fail(stored.outcome.error());
+      return;
+    }
+    if (!*stored.outcome) {
+      given.promise.deliver(action_outcome{{}, true, {}});
+      return;
+    }
+    const auto& wanted = **stored.outcome;
+    add_waiter(wanted.id, run(wanted.id, wanted.server, wanted.kind), std::move(given), false);
+  }
+
   void on_nudge_action(const nudge_action& wanted) {
     if (const auto found = running.find(wanted.action); found != running.end())
       found->second.control->nudge();
@@ -343,7 +397,7 @@ struct server_provisioner_state {
       return found->second;
     const implementation handle{self};
     asio::co_spawn(loop,
-                   run_saga(*services, id, found->second.control,
+                   run_saga(*services, id, kind, found->second.control,
                             [handle, id](saga_report report) {
                               caf::anon_send(handle, saga_reported{id, std::move(report)});
                             }),
@@ -368,7 +422,7 @@ struct server_provisioner_state {
       one.password = reported.report.password;
     for (auto& waiting : std::exchange(one.waiters, {})) {
       services->timers.cancel(waiting.alarm);
-      waiting.promise.deliver(create_outcome{reported.action, true,
+      waiting.promise.deliver(action_outcome{reported.action, true,
                                              waiting.may_see_password ? reported.report.password : secret{}});
     }
     if (reported.report.stage == saga_stage::building)
@@ -384,7 +438,7 @@ struct server_provisioner_state {
     const auto server = found->second.server;
     for (auto& waiting : found->second.waiters) {
       services->timers.cancel(waiting.alarm);
-      waiting.promise.deliver(create_outcome{ended.action, false, {}});
+      waiting.promise.deliver(action_outcome{ended.action, false, {}});
     }
     if (is_sweeping)
       ended_in_sweep.insert(ended.action);
@@ -414,7 +468,7 @@ struct server_provisioner_state {
       std::find_if(waiters.begin(), waiters.end(), [&](const auto& w) { return w.number == over.waiter; });
     if (waiting == waiters.end())
       return;
-    waiting->promise.deliver(create_outcome{over.action, false, {}});
+    waiting->promise.deliver(action_outcome{over.action, false, {}});
     waiters.erase(waiting);
   }
 

@@ -25,8 +25,9 @@ runtime::asio::awaitable<call_result<answer>> virtfusion_caller::exchange(call_o
                                                                           net::virtfusion::request wanted) {
   const auto timeout = traits_of(wanted.op).timeout;
   const auto until_deadline = std::max(options.deadline - timers_.now(), runtime::steady_duration::zero());
-  const auto message = virtfusion_call{options.priority, std::move(wanted), options.deadline, options.user,
-                                       std::move(options.request_id)};
+  const auto message = virtfusion_call{
+    options.priority,    std::move(wanted), options.deadline, options.user, std::move(options.request_id),
+    options.is_sent_once};
   auto answered =
     co_await asker_.ask<virtfusion_answer>(gateway_, until_deadline + timeout + gateway_margin, message);
   // The gateway ended meanwhile: nobody knows how far it had come.
@@ -50,8 +51,8 @@ call_failure virtfusion_caller::report_unreadable(const call_options& options,
 }
 
 runtime::asio::awaitable<call_result<server_record>>
-virtfusion_caller::get_own_server(call_options options, virtfusion_server_id server) {
-  const auto wanted = net::virtfusion::get_server(server);
+virtfusion_caller::get_own_server(call_options options, virtfusion_server_id server, bool remote_state) {
+  const auto wanted = net::virtfusion::get_server(server, remote_state);
   auto found = co_await call(options, wanted);
   if (found.has_error())
     co_return found;

@@ -22,6 +22,8 @@ struct call_options {
   /// 0 for the engine's own.
   user_id user{};
   std::string request_id = {};
+  /// Sent once, also where it is safe to repeat: who asks looks first what came of it.
+  bool is_sent_once = false;
 };
 
 /// VirtFusion for coroutines of the loop: typed calls through the gateway. `asker` and `timers` must outlive
@@ -63,7 +65,7 @@ public:
   /// The server's record when it belongs to `options.user`, to be asked before any change. An alert and
   /// call_failure::kind::wrong_owner when it is another's; a look that failed stays that failure.
   runtime::asio::awaitable<net::virtfusion::call_result<net::virtfusion::server_record>>
-  get_own_server(call_options options, virtfusion_server_id server);
+  get_own_server(call_options options, virtfusion_server_id server, bool remote_state = false);
 
   /// errc::overloaded when the gateway does not answer.
   runtime::asio::awaitable<result<gateway_pace>> pace(std::int64_t calls);

@@ -470,7 +470,8 @@ struct virtfusion_gateway_state {
 
   /// Nothing when there is to be no other try.
   std::optional<steady_duration> retry_delay(const queues_type::entry& entry, const call_failure& failure) {
-    if (!traits_of(entry.item.call.request.op).is_safe_to_repeat || !may_pass(failure.what))
+    const auto& wanted = entry.item.call;
+    if (!traits_of(wanted.request.op).is_safe_to_repeat || wanted.is_sent_once || !may_pass(failure.what))
       return std::nullopt;
     const auto attempts = entry.item.failures + 1;
     if (failure.what != call_failure::kind::busy && attempts >= max_attempts)

@@ -10,7 +10,9 @@ namespace {
 
 // What was once sent stays what is looked for, whatever the catalogue says by then.
 constexpr statement load_action{"saga_load_action",
-                                "SELECT" SKYENGINE_ACTION_COLUMNS R"sql(, a.token, a.abandon_requested,
+                                "SELECT" SKYENGINE_ACTION_COLUMNS
+                                R"sql(, a.token, a.abandon_requested, a.sent_at, a.to_plan,
+         n.virtfusion_package_id AS to_package, s.boots_unsuspended,
          coalesce(f.package_id, p.virtfusion_package_id) AS virtfusion_package_id, p.os_template_ids,
          coalesce(f.group_id, g.virtfusion_hypervisor_group_id) AS virtfusion_hypervisor_group_id, u.name AS user_name, u.email,
          u.virtfusion_user_id, t.number AS attempt, t.mark
@@ -19,6 +21,7 @@ constexpr statement load_action{"saga_load_action",
     JOIN plans p ON p.id = s.plan_id
     JOIN regions g ON g.id = s.region_id
     JOIN users u ON u.id = s.user_id
+    LEFT JOIN plans n ON n.id = a.to_plan
     LEFT JOIN create_attempts f ON f.action_id = a.id AND f.number = 1
     LEFT JOIN create_attempts t ON t.action_id = a.id AND t.state = 'open'
    WHERE a.id = $1)sql"};
@@ -65,6 +68,47 @@ constexpr statement advance_saga{"saga_advance", R"sql(
       FROM changed c, guard g WHERE $17::text IS NOT NULL)
   SELECT count(*) AS moved FROM guard)sql"};
 
+// A step without an event leaves the time of the last one alone: what counts from earlier can still be told.
+constexpr statement advance_one_control{"saga_advance_control", R"sql(
+  WITH guard AS (
+    SELECT a.id AS action_id, a.to_plan, s.id AS server_id, s.state AS old_state, s.plan_id AS old_plan
+      FROM actions a JOIN servers s ON s.id = a.server_id
+     WHERE a.id = $1 AND a.version = $2::bigint AND a.token = $3::bigint AND a.state = 'running'
+       AND NOT s.delete_requested
+       FOR UPDATE OF a, s),
+  moved AS (
+    UPDATE actions a
+       SET step = $4, state = $5, version = a.version + 1, sent_at = coalesce($6::timestamptz, a.sent_at),
+           error_code = $7, error_detail = $8,
+           finished_at = CASE WHEN $5 IN ('succeeded', 'failed') THEN $9::timestamptz END
+      FROM guard g WHERE a.id = g.action_id),
+  changed AS (
+    UPDATE servers s
+       SET state = coalesce($10, s.state), power = coalesce($11, s.power),
+           boots_unsuspended = coalesce($12::boolean, s.boots_unsuspended),
+           plan_id = CASE WHEN $13::boolean THEN g.to_plan ELSE s.plan_id END,
+           last_event_at = CASE WHEN $14::text IS NULL THEN s.last_event_at
+                                ELSE greatest(s.last_event_at, date_trunc('second', $15::timestamptz)) END
+      FROM guard g WHERE s.id = g.server_id
+    RETURNING s.id, s.state, s.last_event_at),
+  logged AS (
+    INSERT INTO server_events (server_id, at, type, from_state, to_state, action_id, detail, from_plan, to_plan)
+    SELECT c.id, c.last_event_at, $14, g.old_state, c.state, g.action_id,
+           CASE WHEN $13::boolean THEN jsonb_build_object('fromPlan', g.old_plan, 'toPlan', g.to_plan)
+                ELSE '{}' END,
+           CASE WHEN $13::boolean THEN g.old_plan END, CASE WHEN $13::boolean THEN g.to_plan END
+      FROM changed c, guard g WHERE $14::text IS NOT NULL)
+  SELECT count(*) AS moved FROM guard)sql"};
+
+constexpr statement insert_alert{"outbox_saga_alert", R"sql(
+  INSERT INTO outbox (kind, subject, body, created_at)
+  SELECT 'alert', $1 || ' server ' || $2::bigint,
+         jsonb_build_object('alert', $1::text, 'serverId', $2::bigint, 'actionId', $3::bigint, 'userId', $4::bigint,
+                            'error', $5::text),
+         $6::timestamptz
+   WHERE NOT EXISTS (SELECT FROM outbox
+                      WHERE subject = $1 || ' server ' || $2::bigint AND body->'actionId' = to_jsonb($3::bigint)))sql"};
+
 // The mark of an action is that of its first attempt: what was made since then may be ours.
 constexpr statement open_one_attempt{"saga_open_attempt", R"sql(
   WITH guard AS (
@@ -105,15 +149,17 @@ constexpr statement open_one_attempt{"saga_open_attempt", R"sql(
 
 constexpr statement give_way_to_delete{"saga_give_way", R"sql(
   WITH guard AS (
-    SELECT a.id AS action_id, s.id AS server_id, s.state AS old_state
+    SELECT a.id AS action_id, a.kind, s.id AS server_id, s.state AS old_state
       FROM actions a JOIN servers s ON s.id = a.server_id
-     WHERE a.id = $1 AND a.version = $2::bigint AND a.token = $3::bigint AND a.state = 'running' AND a.kind = 'create'
+     WHERE a.id = $1 AND a.version = $2::bigint AND a.token = $3::bigint AND a.state = 'running' AND a.kind <> 'delete'
        AND s.delete_requested
        FOR UPDATE OF a, s),
   ended AS (
     UPDATE actions a
        SET step = 'done', state = 'failed', version = a.version + 1, error_code = 'conflict',
-           error_detail = 'the server was deleted before it was made', finished_at = $4::timestamptz
+           error_detail = CASE WHEN g.kind = 'create' THEN 'the server was deleted before it was made'
+                               ELSE 'the server was deleted meanwhile' END,
+           finished_at = $4::timestamptz
       FROM guard g WHERE a.id = g.action_id
     RETURNING a.server_id),
   unresolved AS (
@@ -131,7 +177,7 @@ constexpr statement give_way_to_delete{"saga_give_way", R"sql(
     RETURNING s.id, s.last_event_at),
   logged AS (
     INSERT INTO server_events (server_id, at, type, from_state, to_state, action_id)
-    SELECT c.id, c.last_event_at, 'create_abandoned', g.old_state, 'deleting', g.action_id FROM changed c, guard g)
+    SELECT c.id, c.last_event_at, g.kind || '_abandoned', g.old_state, 'deleting', g.action_id FROM changed c, guard g)
   SELECT server_id FROM ended)sql"};
 
 constexpr statement start_pending{"saga_start_pending", R"sql(
@@ -182,7 +228,7 @@ constexpr statement take_over_orphans{"saga_take_over", R"sql(
     SELECT id FROM orphans
     UNION
     SELECT id FROM actions WHERE state = 'running' AND token = $1::bigint)
-  SELECT a.id, a.server_id, a.kind, a.calls + (a.kind = 'create' AND s.delete_requested)::integer AS calls
+  SELECT a.id, a.server_id, a.kind, a.calls + (a.kind <> 'delete' AND s.delete_requested)::integer AS calls
     FROM mine JOIN actions a ON a.id = mine.id JOIN servers s ON s.id = a.server_id
    ORDER BY a.id)sql"};
 
@@ -271,6 +317,10 @@ saga_state to_saga_state(const row& r, const row& about_server) {
   state.user_email = r.get<std::string>("email");
   state.virtfusion_user = r.find<virtfusion_user_id>("virtfusion_user_id");
   state.abandon_requested = r.get<bool>("abandon_requested");
+  state.sent_at = r.find<instant>("sent_at");
+  state.to_plan = r.find<plan_id>("to_plan");
+  state.to_package = r.find<package_id>("to_package");
+  state.boots_unsuspended = r.get<bool>("boots_unsuspended");
   if (const auto number = r.find<std::int64_t>("attempt"))
     state.attempt = create_attempt{static_cast<int>(*number), r.get<virtfusion_server_id>("mark")};
   return state;
@@ -349,6 +399,35 @@ asio::awaitable<result<bool>> saga_store::open_attempt(saga_ref ref,
                                        sent_at, second_look_at, now, order.package, order.group, memory,
                                        storage, traffic, cores, order.new_user);
   co_return moved(answer);
+}
+
+asio::awaitable<result<bool>> saga_store::advance_control(saga_ref ref, control_change change, instant now) {
+  std::optional<std::string> code;
+  std::optional<std::string> detail;
+  if (change.failure) {
+    code = to_string(change.failure->code);
+    detail = change.failure->detail;
+  }
+  std::optional<std::string_view> server;
+  if (change.server)
+    server = to_string(*change.server);
+  std::optional<std::string_view> power;
+  if (change.power)
+    power = to_string(*change.power);
+  const auto answer = co_await db_.run(advance_one_control, ref.action, ref.version, ref.token,
+                                       to_string(change.step), to_string(change.state), change.sent_at, code,
+                                       detail, now, server, power, change.boots_unsuspended,
+                                       change.changes_plan, change.event, change.event_at.value_or(now));
+  co_return moved(answer);
+}
+
+asio::awaitable<result<>>
+saga_store::raise_alert(saga_state about, std::string kind, std::string why, instant now) {
+  const auto raised =
+    co_await db_.run(insert_alert, kind, about.server.id, about.action.id, about.server.order.user, why, now);
+  if (!raised)
+    co_return raised.error();
+  co_return result<>{};
 }
 
 asio::awaitable<result<std::optional<action_id>>>

@@ -57,6 +57,13 @@ struct saga_state {
   std::optional<create_attempt> attempt;
   /// An operator has given the action up.
   bool abandon_requested = false;
+  /// When the call that a suspension counts from was sent; nullopt before.
+  std::optional<instant> sent_at;
+  /// What a resize leads to.
+  std::optional<plan_id> to_plan;
+  std::optional<package_id> to_package;
+  /// The server is booted when its suspension is lifted.
+  bool boots_unsuspended = false;
 
   saga_ref ref() const { return {action.id, action.version, token}; }
 };
@@ -90,6 +97,24 @@ struct saga_change {
   std::optional<std::vector<std::string>> ipv4;
   std::optional<std::vector<std::string>> ipv6;
   std::optional<power_state> power;
+};
+
+/// One committed step of a suspend, an unsuspend or a resize. What is nullopt stays as it is.
+struct control_change {
+  saga_step step = saga_step::done;
+  action_state state = action_state::running;
+  std::optional<server_state> server;
+  std::optional<error> failure;
+  /// Business time at which the call is about to be sent.
+  std::optional<instant> sent_at;
+  std::optional<power_state> power;
+  std::optional<bool> boots_unsuspended;
+  /// Moves the server to the plan that the resize leads to.
+  bool changes_plan = false;
+  /// Type of the event; nullopt writes none.
+  std::optional<std::string> event;
+  /// What the event says happened then, at the earliest when the one before it did; nullopt: now.
+  std::optional<instant> event_at;
 };
 
 /// A repeat whose possible extras are to be looked for.
@@ -133,14 +158,20 @@ public:
                                              std::optional<real_time> second_look_at,
                                              instant now);
 
-  /// Ends a create that a delete overtakes: the create has failed, the waiting delete runs. Answers its id.
-  /// `looks` is nullopt where nothing was sent.
+  /// Moves a suspend, an unsuspend or a resize on; refused when the server's delete was asked for.
+  asio::awaitable<result<bool>> advance_control(saga_ref ref, control_change change, instant now);
+
+  /// Ends an action that a delete overtakes: it has failed, the waiting delete runs. Answers its id.
+  /// `looks` is nullopt where no `POST /servers` may be under way.
   asio::awaitable<result<std::optional<action_id>>>
   give_way(saga_ref ref, std::optional<settling> looks, instant now);
 
   /// Ends a delete that an operator gave up: the action has failed with `why`, the server is what it was
   /// before.
   asio::awaitable<result<bool>> abandon_delete(saga_ref ref, error why, instant now);
+
+  /// Puts an alert about an action's server into the outbox, once for each action and kind.
+  asio::awaitable<result<>> raise_alert(saga_state about, std::string kind, std::string why, instant now);
 
   struct running_action {
     action_id action;

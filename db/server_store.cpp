@@ -2,6 +2,7 @@
 
 #include "db/claim_parts.hpp"
 #include "db/server_rows.hpp"
+#include "domain/server_control.hpp"
 
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/json.hpp>
@@ -54,15 +55,16 @@ constexpr statement set_status{"idempotency_first_status", R"sql(
    WHERE caller = $1 AND key = $2 RETURNING first_status)sql"};
 
 constexpr statement lock_server{"server_lock", R"sql(
-  SELECT id, state, delete_requested FROM servers
+  SELECT id, state, delete_requested, plan_id FROM servers
    WHERE id = $1 AND ($2::bigint IS NULL OR user_id = $2) FOR UPDATE)sql"};
 
 constexpr statement open_delete{"server_open_delete", "SELECT" SKYENGINE_ACTION_COLUMNS R"sql(
     FROM actions a WHERE a.server_id = $1 AND a.kind = 'delete' AND a.state IN ('pending', 'running'))sql"};
 
-// While a create runs the delete waits for it; else it runs, and the server is `deleting` from here.
+// While another action runs the delete waits for it. The server is `deleting`, and so paid for no more, from
+// here, but where a create runs: that has yet to find out what it made.
 constexpr statement insert_delete{"server_insert_delete", R"sql(
-  WITH busy AS (SELECT 1 FROM actions WHERE server_id = $1 AND state = 'running'),
+  WITH busy AS (SELECT kind FROM actions WHERE server_id = $1 AND state = 'running'),
   a AS (
     INSERT INTO actions (kind, server_id, state, step, token, requested_by, request_id, created_at)
     SELECT 'delete', $1, CASE WHEN EXISTS (SELECT FROM busy) THEN 'pending' ELSE 'running' END, 'begin',
@@ -71,7 +73,7 @@ constexpr statement insert_delete{"server_insert_delete", R"sql(
   s AS (
     UPDATE servers s
        SET delete_requested = true,
-           state = CASE WHEN a.state = 'running' THEN 'deleting' ELSE s.state END,
+           state = CASE WHEN EXISTS (SELECT FROM busy WHERE kind = 'create') THEN s.state ELSE 'deleting' END,
            last_event_at = greatest(s.last_event_at, date_trunc('second', $5::timestamptz))
       FROM a, servers old WHERE s.id = a.server_id AND old.id = s.id
     RETURNING s.id, s.last_event_at, old.state AS old_state, s.state),
@@ -80,10 +82,41 @@ constexpr statement insert_delete{"server_insert_delete", R"sql(
     SELECT s.id, s.last_event_at, 'delete_requested', s.old_state, s.state, a.id FROM s, a)
   SELECT)sql" SKYENGINE_ACTION_COLUMNS "FROM a"};
 
-// The server first, as the create that gives way to it does.
+constexpr statement find_open_action{"server_open_action", R"sql(
+  SELECT id, kind FROM actions WHERE server_id = $1 AND state IN ('pending', 'running') ORDER BY id LIMIT 1)sql"};
+
+constexpr statement insert_control{"server_insert_control", R"sql(
+  WITH a AS (
+    INSERT INTO actions (kind, server_id, state, step, token, to_plan, requested_by, request_id, created_at)
+    VALUES ($2, $1, 'running', 'begin', $3::bigint, $4, $5, $6, $7::timestamptz)
+    RETURNING *),
+  s AS (
+    UPDATE servers s SET last_event_at = greatest(s.last_event_at, date_trunc('second', $7::timestamptz))
+     WHERE s.id = $1
+    RETURNING s.id, s.state, s.plan_id, s.last_event_at),
+  details AS (
+    SELECT jsonb_strip_nulls(jsonb_build_object('reason', $8::text, 'fromPlan', CASE WHEN $4 IS NOT NULL THEN s.plan_id END,
+                                                'toPlan', $4::text)) AS detail
+      FROM s),
+  e AS (
+    INSERT INTO server_events (server_id, at, type, from_state, to_state, action_id, detail)
+    SELECT s.id, s.last_event_at, $2 || '_requested', s.state, s.state, a.id, d.detail FROM s, a, details d),
+  l AS (
+    INSERT INTO audit_log (at, actor, action, target, detail)
+    SELECT $7::timestamptz, $5, $2, 'server ' || s.id, d.detail || jsonb_build_object('actionId', a.id)
+      FROM s, a, details d)
+  SELECT)sql" SKYENGINE_ACTION_COLUMNS "FROM a"};
+
+// The server first, as the action that gives way to it does. It goes back to what it was when the delete
+// came.
 constexpr statement abandon_pending{"action_abandon_pending", R"sql(
   WITH s AS (
-    SELECT s.id, s.state FROM servers s JOIN actions a ON a.server_id = s.id WHERE a.id = $1 FOR UPDATE OF s),
+    SELECT s.id, s.state,
+           CASE WHEN s.state = 'deleting'
+                THEN (SELECT e.from_state FROM server_events e
+                       WHERE e.server_id = s.id AND e.action_id = a.id AND e.type = 'delete_requested')
+                ELSE s.state END AS former_state
+      FROM servers s JOIN actions a ON a.server_id = s.id WHERE a.id = $1 FOR UPDATE OF s),
   ended AS (
     UPDATE actions a
        SET step = 'done', state = 'failed', version = a.version + 1, error_code = 'conflict',
@@ -91,13 +124,14 @@ constexpr statement abandon_pending{"action_abandon_pending", R"sql(
       FROM s WHERE a.id = $1 AND a.server_id = s.id AND a.state = 'pending'
     RETURNING a.*),
   freed AS (
-    UPDATE servers s
-       SET delete_requested = false, last_event_at = greatest(s.last_event_at, date_trunc('second', $2::timestamptz))
-      FROM ended WHERE s.id = ended.server_id
-    RETURNING s.id, s.state, s.last_event_at),
+    UPDATE servers v
+       SET delete_requested = false, state = s.former_state,
+           last_event_at = greatest(v.last_event_at, date_trunc('second', $2::timestamptz))
+      FROM ended, s WHERE v.id = ended.server_id
+    RETURNING v.id, s.state AS old_state, v.state, v.last_event_at),
   logged AS (
     INSERT INTO server_events (server_id, at, type, from_state, to_state, action_id)
-    SELECT id, last_event_at, 'delete_abandoned', state, state, $1 FROM freed)
+    SELECT id, last_event_at, 'delete_abandoned', old_state, state, $1 FROM freed)
   SELECT)sql" SKYENGINE_ACTION_COLUMNS "FROM ended a"};
 
 // A delete of what was never finished has no state to go back to.
@@ -106,7 +140,7 @@ constexpr statement abandon_running{"action_abandon_running", R"sql(
     SELECT a.id AS action_id, s.id AS server_id
       FROM actions a JOIN servers s ON s.id = a.server_id
      WHERE a.id = $1 AND a.state = 'running'
-       AND (a.kind = 'create'
+       AND (a.kind <> 'delete'
             OR (SELECT e.from_state FROM server_events e
                  WHERE e.server_id = s.id AND e.action_id = a.id AND e.type = 'delete_requested')
                IN ('active', 'suspended'))
@@ -209,6 +243,46 @@ asio::awaitable<result<action>> server_store::request_delete(server_id id,
         co_return bound.error();
     }
     co_return asked;
+  };
+  co_return co_await db_.transact(body);
+}
+
+asio::awaitable<result<std::optional<action>>>
+server_store::request_control(control_order order,
+                              std::int64_t token,
+                              requester by,
+                              std::optional<idempotency_claim> claim,
+                              instant now) {
+  const auto body = [&](transaction& tx) -> asio::awaitable<result<std::optional<action>>> {
+    const auto found = co_await tx.run(lock_server, order.server, order.owner);
+    if (!found)
+      co_return found.error();
+    if (found->empty())
+      co_return error{errc::not_found, "no such server"};
+    const auto state = parse_server_state(found->front().get<std::string_view>("state")).value();
+    const auto is_needed = needs_control(order.kind, state);
+    if (!is_needed)
+      co_return is_needed.error();
+    const auto open = co_await tx.run(find_open_action, order.server);
+    if (!open)
+      co_return open.error();
+    if (!open->empty())
+      co_return error{errc::conflict, "action " + std::to_string(open->front().get<std::int64_t>("id")) +
+                                        " (" + open->front().get<std::string>("kind") +
+                                        ") is under way on the server: it has to end first"};
+    if (!*is_needed || (order.to_plan && found->front().get<plan_id>("plan_id") == *order.to_plan))
+      co_return std::optional<action>{};
+    const auto inserted = co_await tx.run(insert_control, order.server, to_string(order.kind), token,
+                                          order.to_plan, by.name, by.request_id, now, order.reason);
+    if (!inserted)
+      co_return inserted.error();
+    const auto stored = to_action(inserted->front());
+    if (claim) {
+      const auto bound = co_await bind_key(tx, *claim, stored.id, now);
+      if (!bound)
+        co_return bound.error();
+    }
+    co_return std::optional{stored};
   };
   co_return co_await db_.transact(body);
 }

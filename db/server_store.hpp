@@ -57,15 +57,36 @@ public:
                                           instant now);
 
   /// Stores the wish to delete: the delete action runs at once under `token`, or waits behind the running
-  /// create. An open delete is answered as it is. errc::not_found when there is no such server or it is not
-  /// `owner`'s; errc::conflict when it is over (`failed`, `deleted`), or, with detail
-  /// `idempotency_keys_pkey`, the key is taken.
+  /// one. The server is `deleting` from here, but where a create runs. An open delete is answered as it is.
+  /// errc::not_found when there is no such server or it is not `owner`'s; errc::conflict when it is over
+  /// (`failed`, `deleted`), or, with detail `idempotency_keys_pkey`, the key is taken.
   asio::awaitable<result<action>> request_delete(server_id id,
                                                  std::optional<user_id> owner,
                                                  std::int64_t token,
                                                  requester by,
                                                  std::optional<idempotency_claim> claim,
                                                  instant now);
+
+  /// Suspend, unsuspend or resize a server.
+  struct control_order {
+    server_id server;
+    action_kind kind = action_kind::suspend;
+    /// nullopt: the operator asks.
+    std::optional<user_id> owner;
+    /// Of a suspend, for the server's history; nullopt when none was given.
+    std::optional<std::string> reason;
+    /// Of a resize.
+    std::optional<plan_id> to_plan;
+  };
+  /// Stores the order as an action run by `token`, its event, its line in the audit log and its key, all or
+  /// none; nullopt, with nothing stored, when the server is as wanted already. errc::not_found when there is
+  /// no such server or it is not the owner's; errc::conflict when its state does not allow it, another action
+  /// is open, or, with detail `idempotency_keys_pkey`, the key is taken.
+  asio::awaitable<result<std::optional<action>>> request_control(control_order order,
+                                                                 std::int64_t token,
+                                                                 requester by,
+                                                                 std::optional<idempotency_claim> claim,
+                                                                 instant now);
 
   /// Stores that an operator gives `id` up, writes it down in the audit log, and tells the node that runs it.
   /// A delete that only waits is over by this; anything else ends as its saga sees fit. errc::not_found;

@@ -6,10 +6,22 @@ namespace skyengine {
 
 namespace {
 
-constexpr auto kinds = names_up_to<action_kind::remove>("create", "delete");
+constexpr auto kinds = names_up_to<action_kind::resize>("create", "delete", "suspend", "unsuspend", "resize");
 constexpr auto states = names_up_to<action_state::failed>("pending", "running", "succeeded", "failed");
-constexpr auto steps =
-  names_up_to<saga_step::done>("begin", "attempt", "made", "build", "building", "cleanup", "remove", "done");
+constexpr auto steps = names_up_to<saga_step::done>("begin",
+                                                    "attempt",
+                                                    "made",
+                                                    "build",
+                                                    "building",
+                                                    "cleanup",
+                                                    "remove",
+                                                    "power_off",
+                                                    "suspend",
+                                                    "stop",
+                                                    "unsuspend",
+                                                    "boot",
+                                                    "change",
+                                                    "done");
 
 } // namespace
 
@@ -49,7 +61,15 @@ int progress_of(saga_step step) noexcept {
   case saga_step::cleanup:
     return 90;
   case saga_step::remove:
+  case saga_step::suspend:
+  case saga_step::unsuspend:
+  case saga_step::change:
     return 50;
+  case saga_step::power_off:
+    return 20;
+  case saga_step::stop:
+  case saga_step::boot:
+    return 80;
   case saga_step::done:
     return 100;
   }

@@ -12,7 +12,14 @@
 namespace skyengine {
 
 /// What is being done to a server: a saga, whose row this is.
-enum class action_kind : std::uint8_t { create, remove };
+enum class action_kind : std::uint8_t {
+  create,
+  remove,
+  suspend,
+  unsuspend,
+  /// Another plan.
+  resize,
+};
 std::string_view to_string(action_kind kind) noexcept;
 std::optional<action_kind> parse_action_kind(std::string_view text) noexcept;
 
@@ -29,9 +36,9 @@ constexpr bool is_over(action_state state) noexcept {
   return state >= action_state::succeeded;
 }
 
-/// The committed steps of a create and of a delete, in the order in which they are passed.
+/// The committed steps of sagas, of each kind in the order in which it passes them.
 enum class saga_step : std::uint8_t {
-  /// Nothing outside has happened. A create ensures the VirtFusion user, a delete looks whose server it is.
+  /// Nothing outside has happened. A create ensures the VirtFusion user, any other looks whose server it is.
   begin,
   /// An attempt's row is committed: its POST may have been sent.
   attempt,
@@ -45,6 +52,19 @@ enum class saga_step : std::uint8_t {
   cleanup,
   /// Delete: the call may have been sent; wait until the server is gone.
   remove,
+  /// Suspend: the machine may have been powered off; wait until it has stopped.
+  power_off,
+  /// The call may have been sent, at the time that the row has; wait until VirtFusion says that it is
+  /// suspended.
+  suspend,
+  /// It is suspended; wait until it has stopped.
+  stop,
+  /// Unsuspend: the call may have been sent; wait until VirtFusion says that it is not suspended any more.
+  unsuspend,
+  /// It is active again; wait until it runs.
+  boot,
+  /// Resize: the call may have been sent; wait until the server has what the new plan gives.
+  change,
   done,
 };
 std::string_view to_string(saga_step step) noexcept;

@@ -16,15 +16,27 @@ namespace skyengine::actors::runtime {
 
 std::vector<std::string_view> crash_points() {
   return {
-    "create.in_provisioner",   "create.before_commit",  "create.after_commit",   "create.before_user",
-    "create.after_user",       "create.before_attempt", "create.after_attempt",  "create.in_gateway",
-    "create.after_post",       "create.before_made",    "create.after_made",     "create.before_build",
-    "create.after_build_mark", "create.after_build",    "create.after_building", "create.before_active",
-    "create.after_active",     "create.before_cleanup", "create.after_cleanup",  "create.before_failed",
-    "create.after_failed",     "delete.before_commit",  "delete.after_commit",   "delete.before_call",
-    "delete.after_call",       "delete.before_deleted", "delete.after_deleted",  "look.after_named",
-    "look.after_delete",       "look.before_finish",    "billing.claimed",       "billing.charged",
-    "billing.corrected",       "billing.before_commit", "billing.after_commit",
+    "create.in_provisioner",   "create.before_commit",     "create.after_commit",
+    "create.before_user",      "create.after_user",        "create.before_attempt",
+    "create.after_attempt",    "create.in_gateway",        "create.after_post",
+    "create.before_made",      "create.after_made",        "create.before_build",
+    "create.after_build_mark", "create.after_build",       "create.after_building",
+    "create.before_active",    "create.after_active",      "create.before_cleanup",
+    "create.after_cleanup",    "create.before_failed",     "create.after_failed",
+    "delete.before_commit",    "delete.after_commit",      "delete.before_call",
+    "delete.after_call",       "delete.before_deleted",    "delete.after_deleted",
+    "suspend.before_commit",   "suspend.after_commit",     "suspend.before_power_off",
+    "suspend.after_power_off", "suspend.before_mark",      "suspend.after_mark",
+    "suspend.after_call",      "suspend.before_suspended", "suspend.after_suspended",
+    "suspend.before_stopped",  "suspend.after_stopped",    "unsuspend.before_commit",
+    "unsuspend.after_commit",  "unsuspend.before_call",    "unsuspend.after_call",
+    "unsuspend.before_active", "unsuspend.after_active",   "unsuspend.after_boot",
+    "unsuspend.before_booted", "unsuspend.after_booted",   "resize.before_commit",
+    "resize.after_commit",     "resize.before_call",       "resize.after_call",
+    "resize.before_changed",   "resize.after_changed",     "look.after_named",
+    "look.after_delete",       "look.before_finish",       "billing.claimed",
+    "billing.charged",         "billing.corrected",        "billing.before_commit",
+    "billing.after_commit",
   };
 }
 

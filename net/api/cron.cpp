@@ -153,10 +153,6 @@ result<std::optional<run_state>> take_state(query_parameters& query) {
 }
 
 /// A body that may be left out.
-result<json::object> read_optional_body(const http::request& request) {
-  return request.body.empty() ? json::object{} : read_body(request);
-}
-
 http::response run_answer(const schedule_run& one, const std::string& owner) {
   json_writer out;
   write(out, one, owner);

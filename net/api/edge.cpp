@@ -86,6 +86,10 @@ result<boost::json::object> read_body(const http::request& request) {
   return std::move(parsed->get_object());
 }
 
+result<boost::json::object> read_optional_body(const http::request& request) {
+  return request.body.empty() ? boost::json::object{} : read_body(request);
+}
+
 result<std::optional<idempotency_claim>> read_claim(const call& c) {
   const auto found = c.request.headers.find("Idempotency-Key");
   if (found == c.request.headers.end())

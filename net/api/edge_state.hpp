@@ -124,6 +124,9 @@ http::response json_answer(http::status status, std::string body);
 /// errc::invalid_request when it is no object.
 result<boost::json::object> read_body(const http::request& request);
 
+/// The same; an empty object where there is no body.
+result<boost::json::object> read_optional_body(const http::request& request);
+
 /// The claim that an `Idempotency-Key` makes; nullopt without one. errc::malformed_request.
 result<std::optional<idempotency_claim>> read_claim(const call& c);
 

@@ -67,6 +67,10 @@ answer get_readiness(edge_state& edge, const call& c);
 
 // server_metrics.cpp
 answer get_server_metrics(edge_state& edge, const call& c);
+// server_control.cpp
+answer suspend_server(edge_state& edge, const call& c);
+answer unsuspend_server(edge_state& edge, const call& c);
+answer put_server_plan(edge_state& edge, const call& c);
 
 // servers.cpp
 answer post_server(edge_state& edge, const call& c);

@@ -54,7 +54,7 @@ render(const call& c, const standing& now, unsigned status, record_form form, co
 /// The answer to a create whose rows are stored. Its status is remembered before anybody hears it.
 asio::awaitable<result<http::response>> answer_stored(edge_state& edge,
                                                       const call& c,
-                                                      actors::create_outcome outcome,
+                                                      actors::action_outcome outcome,
                                                       std::optional<idempotency_claim> claim,
                                                       record_form form,
                                                       bool is_replay) {
@@ -85,12 +85,12 @@ asio::awaitable<result<http::response>> replay_create(edge_state& edge,
                                                       int own) {
   // Where nobody was ever answered and nobody else waits to be, this answer is the first.
   const auto is_replay = bound.first_status || has_first_answer(edge, claim, own);
-  actors::create_outcome outcome{*bound.action};
+  actors::action_outcome outcome{*bound.action};
   if (!bound.first_status) {
-    const actors::join_create join{*bound.action, edge.services.timers.now() + edge.options.patience,
+    const actors::join_action join{*bound.action, edge.services.timers.now() + edge.options.patience,
                                    c.request.deadline};
     const auto joined =
-      co_await edge.ask_provisioner<actors::create_outcome>(edge.options.patience + storing_limit, join);
+      co_await edge.ask_provisioner<actors::action_outcome>(edge.options.patience + storing_limit, join);
     if (!joined)
       co_return joined.error();
     outcome = *joined;
@@ -140,7 +140,7 @@ asio::awaitable<result<http::response>> create(edge_state& edge, const call& c, 
   const actors::create_server wanted{order->order, c.by(), *claim,
                                      edge.services.timers.now() + edge.options.patience, c.request.deadline};
   const auto outcome =
-    co_await edge.ask_provisioner<actors::create_outcome>(edge.options.patience + storing_limit, wanted);
+    co_await edge.ask_provisioner<actors::action_outcome>(edge.options.patience + storing_limit, wanted);
   if (outcome)
     co_return co_await answer_stored(edge, c, *outcome, *claim, form, false);
   // Somebody else was first with this key, or the order was stored and its answer lost.

@@ -276,8 +276,8 @@ TEST_F(Saga, TwoOrdersWithTheSameNewKeyBothGetIt) {
                        comment};
     create_server message{wanted, {"operator", "test-request"}, std::nullopt, runtime.timers().now() + 10s};
     boost::asio::co_spawn(runtime.loop(),
-                          runtime.asker().ask<create_outcome>(provisioner, 1h, std::move(message)),
-                          [](std::exception_ptr, result<create_outcome>) {});
+                          runtime.asker().ask<action_outcome>(provisioner, 1h, std::move(message)),
+                          [](std::exception_ptr, result<action_outcome>) {});
     settle();
   };
   order_with_key("here");

@@ -68,9 +68,9 @@ protected:
                                                          *servers_, rig_->services, {});
     caf::anon_send(rig_->provisioner, actors::lease_acquired{});
     proxy_->next_commit(test::postgres_proxy::at_commit::lose_answer);
-    auto asked = rig_->runtime.asker().ask<actors::create_outcome>(rig_->provisioner, 1h,
+    auto asked = rig_->runtime.asker().ask<actors::action_outcome>(rig_->provisioner, 1h,
                                                                    rig_->create_message(rig_->order(), 60s));
-    asio::co_spawn(loop, std::move(asked), [this](std::exception_ptr, result<actors::create_outcome> answer) {
+    asio::co_spawn(loop, std::move(asked), [this](std::exception_ptr, result<actors::action_outcome> answer) {
       answer_ = std::move(answer);
     });
     ASSERT_TRUE(test::run_until(loop, [&] { return proxy_->has_cut(); }));
@@ -102,7 +102,7 @@ protected:
   std::unique_ptr<test::postgres_proxy> proxy_;
   std::unique_ptr<db::database> db_;
   std::unique_ptr<db::server_store> servers_;
-  std::optional<result<actors::create_outcome>> answer_;
+  std::optional<result<actors::action_outcome>> answer_;
 };
 
 TEST_F(LostOrderCommit, CostsItsOrdererNeitherPasswordNorPatience) {
@@ -268,10 +268,10 @@ TEST_F(Provisioning, WhatComesToItsTurnTooLateIsDropped) {
                      rig.runtime.asker().ask<R>(rig.provisioner, 20s, std::move(message)));
   };
   const auto created =
-    ask(std::type_identity<actors::create_outcome>{}, rig.create_message(rig.order(), 10s));
+    ask(std::type_identity<actors::action_outcome>{}, rig.create_message(rig.order(), 10s));
   ASSERT_FALSE(created);
   EXPECT_EQ(created.error().code, errc::deadline_exceeded);
-  const auto joined = ask(std::type_identity<actors::create_outcome>{}, actors::join_create{{1}, {}});
+  const auto joined = ask(std::type_identity<actors::action_outcome>{}, actors::join_action{{1}, {}});
   EXPECT_EQ(joined.error().code, errc::deadline_exceeded);
   const auto deleted =
     ask(std::type_identity<action>{},
@@ -288,13 +288,13 @@ TEST_F(Provisioning, WhatComesToItsTurnTooLateIsDropped) {
 TEST_F(Provisioning, ManyCreatesOfOneUserAreMadeOneAtATime) {
   provisioning_rig rig{database, panel};
   panel.add_fault({{"operation", "POST /servers"}, {"kind", "lost_answer"}, {"share", 0.3}});
-  std::vector<result<actors::create_outcome>> outcomes;
+  std::vector<result<actors::action_outcome>> outcomes;
   for (int i = 0; i < 20; ++i)
     boost::asio::co_spawn(
       rig.runtime.loop(),
-      rig.runtime.asker().ask<actors::create_outcome>(rig.provisioner, 60s,
+      rig.runtime.asker().ask<actors::action_outcome>(rig.provisioner, 60s,
                                                       rig.create_message(rig.order(1 + i % 2), 25s)),
-      [&](std::exception_ptr, result<actors::create_outcome> outcome) { outcomes.push_back(outcome); });
+      [&](std::exception_ptr, result<actors::action_outcome> outcome) { outcomes.push_back(outcome); });
   ASSERT_TRUE(test::run_until(rig.runtime.loop(), [&] { return outcomes.size() == 20; }));
   for (const auto& outcome : outcomes) {
     ASSERT_TRUE(outcome) << outcome.error().detail;

@@ -85,6 +85,7 @@ vf::asio::awaitable<vf::exchange_outcome> panel_transport::exchange(vf::request 
   const auto own_delay = drawn.hit ? drawn.hit->delay.value_or(0ms) : 0ms;
   simulator::work_faults changed;
   changed.build_fails = kind == fault_kind::build_fails;
+  changed.suspend_leaves_running = kind == fault_kind::suspend_leaves_running;
   if (kind == fault_kind::stale_list)
     changed.hide_younger_than = own_delay;
 

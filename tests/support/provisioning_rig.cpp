@@ -99,10 +99,10 @@ actors::create_server provisioning_rig::create_message(server_order wanted,
     std::move(wanted), {"operator", "test-request"}, std::nullopt, std::chrono::steady_clock::now() + span};
 }
 
-result<actors::create_outcome> provisioning_rig::create(server_order wanted, std::chrono::milliseconds span) {
+result<actors::action_outcome> provisioning_rig::create(server_order wanted, std::chrono::milliseconds span) {
   auto message = create_message(std::move(wanted), span);
   return run(runtime.loop(),
-             runtime.asker().ask<actors::create_outcome>(provisioner, span + 5s, std::move(message)));
+             runtime.asker().ask<actors::action_outcome>(provisioner, span + 5s, std::move(message)));
 }
 
 result<action> provisioning_rig::remove(server_id id) {

@@ -51,7 +51,7 @@ public:
   actors::create_server create_message(server_order wanted, std::chrono::milliseconds patience) const;
 
   /// Orders a server and waits until VirtFusion has decided, or `patience` is over.
-  result<actors::create_outcome> create(server_order wanted,
+  result<actors::action_outcome> create(server_order wanted,
                                         std::chrono::milliseconds patience = std::chrono::seconds{20});
   result<action> remove(server_id id);
 

@@ -88,7 +88,7 @@ void virtual_provisioning::advance(actors::runtime::steady_duration span) {
   runtime.timers().advance_to(runtime.timers().now() + span, [this] { settle(); });
 }
 
-std::shared_ptr<virtual_provisioning::asked<actors::create_outcome>>
+std::shared_ptr<virtual_provisioning::asked<actors::action_outcome>>
 virtual_provisioning::order(std::int64_t user, std::chrono::milliseconds span) {
   server_order wanted;
   wanted.user = {user};
@@ -96,10 +96,10 @@ virtual_provisioning::order(std::int64_t user, std::chrono::milliseconds span) {
   wanted.region = {"north"};
   actors::create_server message{
     wanted, {"operator", "test-request"}, std::nullopt, runtime.timers().now() + span};
-  auto told = std::make_shared<asked<actors::create_outcome>>();
+  auto told = std::make_shared<asked<actors::action_outcome>>();
   asio::co_spawn(runtime.loop(),
-                 runtime.asker().ask<actors::create_outcome>(provisioner, 1h, std::move(message)),
-                 [this, told](std::exception_ptr, result<actors::create_outcome> answer) {
+                 runtime.asker().ask<actors::action_outcome>(provisioner, 1h, std::move(message)),
+                 [this, told](std::exception_ptr, result<actors::action_outcome> answer) {
                    told->answer = std::move(answer);
                    told->at = runtime.timers().now();
                  });
@@ -112,6 +112,26 @@ std::shared_ptr<virtual_provisioning::asked<action>> virtual_provisioning::remov
   auto told = std::make_shared<asked<action>>();
   asio::co_spawn(runtime.loop(), runtime.asker().ask<action>(provisioner, 1h, std::move(message)),
                  [this, told](std::exception_ptr, result<action> answer) {
+                   told->answer = std::move(answer);
+                   told->at = runtime.timers().now();
+                 });
+  settle();
+  return told;
+}
+
+std::shared_ptr<virtual_provisioning::asked<actors::action_outcome>> virtual_provisioning::control(
+  action_kind kind, server_id id, std::optional<std::string> to_plan, std::chrono::milliseconds span) {
+  actors::control_server message;
+  message.server = id;
+  message.kind = kind;
+  message.by = {"operator", "test-request"};
+  if (to_plan)
+    message.to_plan = plan_id{*to_plan};
+  message.answer_by = runtime.timers().now() + span;
+  auto told = std::make_shared<asked<actors::action_outcome>>();
+  asio::co_spawn(runtime.loop(),
+                 runtime.asker().ask<actors::action_outcome>(provisioner, 1h, std::move(message)),
+                 [this, told](std::exception_ptr, result<actors::action_outcome> answer) {
                    told->answer = std::move(answer);
                    told->at = runtime.timers().now();
                  });

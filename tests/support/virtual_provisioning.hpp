@@ -22,6 +22,14 @@
 
 namespace skyengine::test {
 
+/// The system's clock, moved on by hand.
+class shifted_clock final : public clock {
+public:
+  instant now() const noexcept override { return real_clock{}.now() + shift; }
+
+  std::chrono::microseconds shift{};
+};
+
 /// Provisioner, gateway and lease of one node, over a real database, with the panel's work done in virtual
 /// time: settle times and build times pass as soon as nothing else is left to do.
 class virtual_provisioning : public testing::Test {
@@ -51,9 +59,15 @@ protected:
     std::optional<result<T>> answer;
     actors::runtime::steady_time at{};
   };
-  std::shared_ptr<asked<actors::create_outcome>>
+  std::shared_ptr<asked<actors::action_outcome>>
   order(std::int64_t user = 1, std::chrono::milliseconds span = std::chrono::seconds{10});
   std::shared_ptr<asked<action>> remove(server_id id);
+  /// `to_plan` of a resize.
+  std::shared_ptr<asked<actors::action_outcome>>
+  control(action_kind kind,
+          server_id id,
+          std::optional<std::string> to_plan = std::nullopt,
+          std::chrono::milliseconds span = std::chrono::seconds{10});
 
   /// Lets a provisioner that has ended be followed by a new one, as the supervisor does.
   void spawn_provisioner();
@@ -62,6 +76,11 @@ protected:
 
   // What the database holds, at once.
   std::string sql(const std::string& question) const { return run_sql(database.url(), question); }
+  /// Of what an action said when it was stored last: its state, and why it failed.
+  std::string end_of(std::int64_t action) const {
+    return sql("SELECT state || coalesce(' ' || error_code, '') FROM actions WHERE id = " +
+               std::to_string(action));
+  }
   std::string state_of(std::int64_t server) const {
     return sql("SELECT state FROM servers WHERE id = " + std::to_string(server));
   }
@@ -72,7 +91,7 @@ protected:
 
   test_database database;
   actors::runtime::actor_runtime runtime{actors::runtime::steady_timers::mode::manual};
-  real_clock business;
+  shifted_clock business;
   db::database db;
   db::server_store servers{db};
   db::saga_store sagas{db};

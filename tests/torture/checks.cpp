@@ -22,7 +22,7 @@ struct row {
 };
 
 bool is_final(const std::string& state) {
-  return state == "active" || state == "failed" || state == "deleted";
+  return state == "active" || state == "suspended" || state == "failed" || state == "deleted";
 }
 
 bool is_alive(const row& one) {
@@ -70,6 +70,12 @@ std::string unfinished(world& after) {
       what += " server " + std::to_string(id) + " is " + one.state + ';';
   if (number_of(after.panel().requests(), "inFlight") > 0)
     what += " the panel works on something;";
+  // Active and suspended servers may be on their way to something else.
+  if (!after.database_url().empty())
+    if (const auto open = test::run_sql(after.database_url(),
+                                        "SELECT count(*) FROM actions WHERE state IN ('pending', 'running')");
+        open != "0")
+      what += " actions are open: " + open + ';';
   // Second looks outlive the servers that they belong to.
   if (!after.database_url().empty())
     if (const auto due = test::run_sql(
@@ -126,6 +132,9 @@ void compare_sides(const json::array& panel,
                       std::to_string(ours.user));
     if (number_of(theirs, "packageId") != (ours.plan == "small" ? 1 : 2))
       found.push_back(server_name(theirs) + " has not the package of server " + std::to_string(ours.id));
+    if (is_alive(ours) && (ours.state == "suspended") != theirs.at("suspended").as_bool())
+      found.push_back(server_name(theirs) + " is our " + ours.state + " server " + std::to_string(ours.id) +
+                      (theirs.at("suspended").as_bool() ? ", and is suspended" : ", and is not suspended"));
     if (ours.state == "active" && text_of(theirs, "state") != "complete")
       found.push_back(server_name(theirs) + " is our active server " + std::to_string(ours.id));
   }

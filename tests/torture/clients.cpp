@@ -69,6 +69,8 @@ void load::live(int number, std::uint64_t seed) {
       if (options_.creates > 0 && next >= options_.creates)
         break;
       order(me, next);
+      if (!me.servers.empty() && draw(me.random, 0, 99) < options_.controls)
+        control(me, next);
       if (!me.servers.empty() && draw(me.random, 0, 99) < options_.deletes)
         remove(me, next);
     }
@@ -146,6 +148,28 @@ void load::remove(client& who, std::size_t number) {
   if (answer.status != 0)
     told_.complain("the delete of server " + std::to_string(id) + " was answered " +
                    std::to_string(answer.status) + ' ' + answer.body);
+}
+
+void load::control(client& who, std::size_t number) {
+  const auto place = draw(who.random, 0, static_cast<int>(who.servers.size()) - 1);
+  const auto path = "/v1/servers/" + std::to_string(who.servers[static_cast<std::size_t>(place)]);
+  const auto key = "control-" + std::to_string(number);
+  test::call_answer answer;
+  switch (draw(who.random, 0, 3)) {
+  case 0:
+  case 1:
+    answer = insist(who, "POST", path + "/suspend", R"({"reason":"torture"})", key);
+    break;
+  case 2:
+    answer = insist(who, "POST", path + "/unsuspend", {}, key);
+    break;
+  default:
+    answer = insist(who, "PUT", path + "/plan", R"({"planId":"large"})", key);
+  }
+  // Not in a state for it, or busy with something else: so it is with random orders.
+  if (answer.status != 0 && answer.status != 200 && answer.status != 202 && answer.status != 409)
+    told_.complain(key + " of " + path + " was answered " + std::to_string(answer.status) + ' ' +
+                   answer.body);
 }
 
 } // namespace skyengine::torture

@@ -21,6 +21,8 @@ struct load_options {
   std::size_t creates = 0;
   /// How many of 100 orders are followed by a delete of one of the client's servers, in whatever state.
   int deletes = 25;
+  /// How many of 100 orders are followed by a suspend, an unsuspend or a change of plan of one of them.
+  int controls = 25;
   /// How many of 100 orders bring an SSH key.
   int ssh_keys = 20;
   /// An order that is refused for so long is given up.
@@ -54,6 +56,7 @@ private:
   void live(int number, std::uint64_t seed);
   void order(client& who, std::size_t number);
   void remove(client& who, std::size_t number);
+  void control(client& who, std::size_t number);
   /// Repeats the request until it is answered with anything but 503, or for `persistence`: then status 0.
   test::call_answer insist(client& who,
                            std::string_view method,

@@ -27,6 +27,10 @@ struct scenario {
   bool has_lost_answers = false;
 
   bool is_delete() const { return point.starts_with("delete."); }
+  bool is_suspend() const { return point.starts_with("suspend."); }
+  bool is_unsuspend() const { return point.starts_with("unsuspend."); }
+  bool is_resize() const { return point.starts_with("resize."); }
+  bool is_control() const { return is_suspend() || is_unsuspend() || is_resize(); }
   /// Passed only where a repeated create has left a second server.
   bool is_second_look() const { return point.starts_with("look."); }
   bool is_failure() const {
@@ -43,6 +47,8 @@ struct scenario {
   bool is_good_end(const std::string& state) const {
     if (is_delete())
       return state == "deleted";
+    if (is_suspend())
+      return state == "suspended";
     return (state == "active" && !is_failure()) || (state == "failed" && may_fail());
   }
 };
@@ -61,14 +67,19 @@ public:
       world_.panel().add_fault({{"operation", "POST /servers"}, {"kind", "lost_answer"}, {"count", 1}});
       world_.panel().add_fault(
         {{"operation", "POST /servers/{serverId}/build"}, {"kind", "lost_answer"}, {"count", 1}});
+      for (const auto* call : {"POST /servers/{serverId}/suspend", "POST /servers/{serverId}/unsuspend",
+                               "PUT /servers/{serverId}/package/{packageId}"})
+        world_.panel().add_fault({{"operation", call}, {"kind", "lost_answer"}, {"count", 1}});
     }
     if (what_.is_second_look())
       world_.panel().add_fault({{"operation", "POST /servers"},
                                 {"kind", "late_effect"},
                                 {"count", 1},
                                 {"delayMs", (settle + 500ms).count()}});
-    if (what_.is_delete())
+    if (what_.is_delete() || what_.is_control())
       order();
+    if (what_.is_unsuspend())
+      ask_control("POST", "suspend", {});
     // Its answer may be lost with the engine; the repeat after the restart has to be the same order.
     std::thread asked{[this] { ask(); }};
     const auto ended = world_.engine().child().wait(crash_patience);
@@ -78,8 +89,8 @@ public:
       return found_;
     }
     world_.engine().start();
-    if (what_.is_delete())
-      ask_delete();
+    if (what_.is_delete() || what_.is_control())
+      ask();
     else
       order();
     const auto more = differences(world_, told_, {60s, what_.may_fail()});
@@ -87,6 +98,8 @@ public:
     const auto state = server_ == 0 ? std::string{"never made"} : present_state();
     if (!what_.is_good_end(state))
       found_.push_back("the server is " + state + ", which is no end for this");
+    if (what_.is_control())
+      check_control();
     return found_;
   }
 
@@ -101,9 +114,31 @@ private:
     return chosen;
   }
 
+  /// One action of a kind, which came to its end, with one event of that; the machine runs as it should.
+  void check_control() {
+    const auto sql = [&](const std::string& question) {
+      return test::run_sql(world_.database_url(), question);
+    };
+    if (const auto failed = sql("SELECT count(*) FROM actions WHERE state <> 'succeeded'"); failed != "0")
+      found_.push_back(failed + " actions have not succeeded");
+    if (const auto twice = sql("SELECT count(*) FROM (SELECT FROM server_events GROUP BY type "
+                               "HAVING count(*) > 1) AS events");
+        twice != "0")
+      found_.push_back(twice + " things happened twice");
+    if (what_.is_resize() && sql("SELECT plan_id FROM servers") != "large")
+      found_.emplace_back("the plan has not changed");
+    const auto power = std::string{world_.panel().state().at("servers").at(0).at("power").as_string()};
+    if (power != (what_.is_suspend() ? "stopped" : "running"))
+      found_.push_back("the machine is " + power);
+  }
+
   void ask() {
     if (what_.is_delete())
       ask_delete();
+    else if (what_.is_resize())
+      ask_control("PUT", "plan", R"({"planId":"large"})");
+    else if (what_.is_control())
+      ask_control("POST", what_.is_suspend() ? "suspend" : "unsuspend", {});
     else
       ask_create();
   }
@@ -139,6 +174,13 @@ private:
       told_.acknowledge_delete(server_);
     else if (answer.status != 0)
       found_.push_back("the delete was answered " + std::to_string(answer.status) + ' ' + answer.body);
+  }
+
+  void ask_control(const char* method, const std::string& what, const std::string& body) {
+    const auto answer = world_.engine().call(method, "/v1/servers/" + std::to_string(server_) + '/' + what,
+                                             world_.key(), body, {{"Idempotency-Key", "the-" + what}});
+    if (answer.status != 0 && answer.status != 200 && answer.status != 202)
+      found_.push_back("the " + what + " was answered " + std::to_string(answer.status) + ' ' + answer.body);
   }
 
   std::string present_state() {

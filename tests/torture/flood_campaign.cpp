@@ -56,6 +56,7 @@ report flood(const flood_options& options) {
   clients.clients = options.clients;
   clients.creates = options.creates;
   clients.deletes = 0;
+  clients.controls = 0;
   clients.persistence = 1h;
   const auto begun = std::chrono::steady_clock::now();
   load running{on, told, clients};

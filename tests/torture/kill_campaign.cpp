@@ -33,6 +33,11 @@ void add_faults(const test::simulated_panel& panel) {
   add("POST /servers/{serverId}/build", "lost_answer", 0.05);
   add("GET /servers/user/{userId}", "stale_list", 0.30, 700);
   add("DELETE /servers/{serverId}", "lost_answer", 0.10);
+  for (const auto* call : {"POST /servers/{serverId}/suspend", "POST /servers/{serverId}/unsuspend",
+                           "PUT /servers/{serverId}/package/{packageId}"}) {
+    add(call, "late_effect", 0.05, 800);
+    add(call, "lost_answer", 0.10);
+  }
   panel.add_fault({{"operation", "*"}, {"kind", "status"}, {"status", 503}, {"share", 0.02}});
   add("*", "reset", 0.02);
 }
