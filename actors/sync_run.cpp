@@ -216,8 +216,7 @@ asio::awaitable<void> sync_run::read_list() {
   const auto at_once = calls_at_once(options_.slots);
   while (goes_on() && !is_list_refused_) {
     // The first page says how many there are.
-    const auto limit = next_page_ == 1 || pages_read_ > 0 ? at_once : 1;
-    while (next_page_ <= last_page_ && pages_under_way_ < limit) {
+    while (next_page_ <= last_page_ && pages_under_way_ < at_once) {
       ++pages_under_way_;
       asio::co_spawn(loop_, read_page(shared_from_this(), next_page_++), watched("list"));
     }

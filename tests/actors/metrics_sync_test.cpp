@@ -379,6 +379,28 @@ TEST_F(MetricsSync, WhileNobodyIsAnsweredNoHypervisorIsGivenUp) {
   EXPECT_EQ(figures.at("complete"), true);
 }
 
+TEST_F(MetricsSync, APanelThatHangsInTheMiddleIsWaitedFor) {
+  make_servers(200);
+  const auto told = begin();
+  ASSERT_TRUE(advance_until([&] { return panel.count(live_op) > 20; }, 1min, 10ms));
+  panel.add_fault("*", fault_kind::stall, 1'000'000);
+  advance(4min);
+  panel.clear_faults();
+  const auto figures = finish(told);
+  EXPECT_EQ(figures.at("complete"), true) << boost::json::serialize(figures);
+}
+
+TEST_F(MetricsSync, WhatFailsBesideThePanelItselfIsNotTheServersFault) {
+  make_servers(1);
+  for (const auto* op : {traffic_op, live_op, "GET /connect"})
+    panel.add_fault(op, fault_kind::stall, 1'000'000);
+  const auto told = begin();
+  advance(50s);
+  panel.clear_faults();
+  const auto figures = finish(told);
+  EXPECT_EQ(figures.at("complete"), true) << boost::json::serialize(figures);
+}
+
 TEST_F(MetricsSync, AGuestThatHangsIsGivenUpAloneAndDoesNotStandInTheWayOfOthers) {
   make_servers(60);
   options.traffic_every = 0ms;

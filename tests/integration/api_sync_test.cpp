@@ -45,7 +45,7 @@ protected:
   }
 
   test::test_database database;
-  test::simulated_panel panel{{"--servers", "60", "--latency", "200"}};
+  test::simulated_panel panel{{"--servers", "60", "--latency", "300"}};
   test::engine engine{database, panel};
   db::metrics_store store{engine.rig.db};
   db::run_progress_store progress{engine.rig.db};
