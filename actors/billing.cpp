@@ -7,6 +7,10 @@
 #include <caf/typed_event_based_actor.hpp>
 
 #include <algorithm>
+#include <cstddef>
+#include <deque>
+#include <exception>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -23,7 +27,12 @@ struct closed_hours {
   std::uint64_t corrections = 0;
   /// Nothing that could be closed is left.
   bool is_done = false;
-  db::billing_permission permission;
+  /// As far as that could be asked.
+  std::optional<db::billing_permission> permission;
+  /// Users whose hours cannot be closed, and why.
+  std::map<std::int64_t, error> failing;
+  /// Why it ended before its time.
+  std::optional<error> failure;
 };
 
 struct pass_ended {
@@ -48,12 +57,18 @@ using std::chrono::sys_seconds;
 using implementation = billing_actor::extend<caf::reacts_to<pass_ended>, caf::reacts_to<look_again>>;
 using stop_flag = std::shared_ptr<bool>;
 
-/// Users of an hour, cut into batches that several lanes take in turn.
+using failing_users = std::map<std::int64_t, error>;
+
+/// Users of an hour, cut into batches that several lanes take in turn; those that failed before stand alone.
 class hour_batches {
 public:
-  hour_batches(const db::closable_hour& hour, std::int64_t rows_at_once) {
+  hour_batches(const db::closable_hour& hour, std::int64_t rows_at_once, const failing_users& suspects) {
     std::int64_t rows = rows_at_once;
     for (const auto& one : hour.users) {
+      if (suspects.contains(one.user.value)) {
+        batches_.push_front({one.user.value});
+        continue;
+      }
       if (rows >= rows_at_once) {
         batches_.emplace_back();
         rows = 0;
@@ -63,109 +78,169 @@ public:
     }
   }
 
-  /// nullptr when none is left.
-  std::vector<std::int64_t>* next() { return taken_ == batches_.size() ? nullptr : &batches_[taken_++]; }
+  /// Empty when none is left.
+  std::vector<std::int64_t> next() {
+    if (batches_.empty())
+      return {};
+    auto one = std::move(batches_.front());
+    batches_.pop_front();
+    return one;
+  }
+  /// Each of them alone.
+  void divide(const std::vector<std::int64_t>& users) {
+    for (const auto user : users)
+      batches_.push_front({user});
+  }
 
 private:
-  std::vector<std::vector<std::int64_t>> batches_;
-  std::size_t taken_ = 0;
+  std::deque<std::vector<std::int64_t>> batches_;
 };
+
+// More than so many users that fail are no fault of theirs.
+constexpr std::size_t most_failing = 20;
 
 /// Closes what can be closed; owns all that it needs beyond the actor's life.
 class billing_pass {
 public:
-  billing_pass(billing_services services, billing_options options, stop_flag is_stopped)
-      : services_(std::move(services)), options_(options), is_stopped_(std::move(is_stopped)) {}
+  billing_pass(billing_services services,
+               billing_options options,
+               stop_flag is_stopped,
+               failing_users suspects)
+      : services_(std::move(services)), options_(options), is_stopped_(std::move(is_stopped)),
+        suspects_(std::move(suspects)) {}
 
-  asio::awaitable<result<closed_hours>> run() {
-    const auto now = services_.business.now();
-    const auto token = services_.token();
-    auto permitted = co_await services_.store.permission(token, system_time(now));
-    if (!permitted)
-      co_return permitted.error();
-    closed_.permission = *permitted;
-    if (!permitted->is_lease_held || permitted->is_paused || permitted->do_clocks_differ)
-      co_return closed_;
-    const auto until = std::chrono::floor<std::chrono::hours>(now - options_.delay);
-    const auto syncs_since =
-      std::chrono::floor<std::chrono::seconds>(now - std::chrono::hours{1} - options_.sync_window);
-    while (!*is_stopped_) {
-      const auto hour = co_await services_.store.next_hour(until, syncs_since);
-      if (!hour)
-        co_return hour.error();
-      if (!*hour)
+  /// First of those that did not fail before: nobody waits for them.
+  asio::awaitable<closed_hours> run() {
+    for (const auto with_suspects : {false, true}) {
+      if (with_suspects && suspects_.empty())
         break;
-      if (const auto made = co_await services_.store.ensure_month((*hour)->hour); !made)
-        co_return made.error();
-      const auto closed = co_await close(**hour, token);
-      if (!closed)
-        co_return closed.error();
-      // Somebody else closes it, or the lease is lost: a later look tells.
-      if (*closed == 0)
-        co_return closed_;
-      ++closed_.hours;
+      while (co_await close_next(with_suspects)) {
+      }
+      if (closed_.failure || *is_stopped_)
+        break;
     }
-    closed_.is_done = !*is_stopped_;
-    permitted = co_await services_.store.permission(token, system_time(now));
-    if (permitted)
-      closed_.permission = *permitted;
+    if (closed_.permission && closed_.is_done)
+      co_await ask_permission();
     co_return closed_;
   }
 
 private:
-  std::optional<instant> system_time(instant now) const {
-    return options_.is_system_time ? std::optional{now} : std::nullopt;
+  /// Whether there may be more.
+  asio::awaitable<bool> close_next(bool with_suspects) {
+    closed_.is_done = false;
+    if (*is_stopped_ || !co_await ask_permission())
+      co_return false;
+    const auto now = services_.business.now();
+    const auto until = std::chrono::floor<std::chrono::hours>(now - options_.delay);
+    const auto syncs_since =
+      std::chrono::floor<std::chrono::seconds>(now - std::chrono::hours{1} - options_.sync_window);
+    auto hour = co_await services_.store.next_hour(until, syncs_since, left_out(with_suspects));
+    if (!hour)
+      co_return fail(hour.error());
+    if (!*hour) {
+      closed_.is_done = true;
+      co_return false;
+    }
+    if (const auto made = co_await services_.store.ensure_month((*hour)->hour); !made)
+      co_return fail(made.error());
+    const auto failing_before = closed_.failing.size();
+    const auto closed = co_await close(**hour);
+    closed_.hours += closed > 0 ? 1 : 0;
+    // Where nothing was closed somebody else closes it, or the lease is lost: a later look tells.
+    co_return !closed_.failure && (closed > 0 || closed_.failing.size() > failing_before);
+  }
+
+  bool fail(const error& why) {
+    closed_.failure = why;
+    return false;
+  }
+
+  /// True when hours may be closed.
+  asio::awaitable<bool> ask_permission() {
+    const auto now = services_.business.now();
+    const auto system_now = options_.is_system_time ? std::optional{now} : std::nullopt;
+    const auto asked = co_await services_.store.permission(services_.token(), now, system_now);
+    if (!asked)
+      co_return fail(asked.error());
+    closed_.permission = *asked;
+    co_return asked->is_lease_held && !asked->is_paused && !asked->do_clocks_differ;
+  }
+
+  std::vector<std::int64_t> left_out(bool with_suspects) const {
+    std::vector<std::int64_t> users;
+    for (const auto& [user, why] : closed_.failing)
+      users.push_back(user);
+    if (!with_suspects)
+      for (const auto& [user, why] : suspects_)
+        users.push_back(user);
+    return users;
   }
 
   /// For how many users.
-  asio::awaitable<result<std::int64_t>> close(const db::closable_hour& hour, std::int64_t token) {
-    hour_batches batches{hour, options_.rows_at_once};
-    std::vector<result<std::int64_t>> done(static_cast<std::size_t>(options_.lanes), std::int64_t{0});
-    co_await lanes(batches, hour.hour, token, done, 0);
+  asio::awaitable<std::int64_t> close(const db::closable_hour& hour) {
+    hour_batches batches{hour, options_.rows_at_once, suspects_};
     std::int64_t users = 0;
-    for (const auto& one : done) {
-      if (!one)
-        co_return one.error();
-      users += *one;
-    }
+    co_await lanes(batches, hour.hour, services_.token(), users, options_.lanes);
     co_return users;
   }
 
-  asio::awaitable<void> lanes(hour_batches& batches,
-                              sys_seconds hour,
-                              std::int64_t token,
-                              std::vector<result<std::int64_t>>& done,
-                              std::size_t first) {
+  asio::awaitable<void>
+  lanes(hour_batches& batches, sys_seconds hour, std::int64_t token, std::int64_t& users, int count) {
     using namespace asio::experimental::awaitable_operators;
-    if (first + 1 == done.size())
-      co_await lane(batches, hour, token, done[first]);
+    if (count == 1)
+      co_await lane(batches, hour, token, users);
     else
-      co_await (lane(batches, hour, token, done[first]) && lanes(batches, hour, token, done, first + 1));
+      co_await (lane(batches, hour, token, users) && lanes(batches, hour, token, users, count - 1));
   }
 
   asio::awaitable<void>
-  lane(hour_batches& batches, sys_seconds hour, std::int64_t token, result<std::int64_t>& users) {
-    while (auto* batch = *is_stopped_ ? nullptr : batches.next()) {
-      const auto closed = co_await services_.store.close(token, hour, std::move(*batch));
-      if (!closed) {
-        users = closed.error();
-        co_return;
+  lane(hour_batches& batches, sys_seconds hour, std::int64_t token, std::int64_t& users) {
+    for (auto batch = batches.next(); !batch.empty() && !*is_stopped_ && !closed_.failure;
+         batch = batches.next()) {
+      const auto closed = co_await close_batch(token, hour, batch);
+      if (closed) {
+        users += closed->users;
+        closed_.charges += static_cast<std::uint64_t>(closed->charges);
+        closed_.corrections += static_cast<std::uint64_t>(closed->corrections);
+      } else if (const auto asked = co_await services_.store.permission(token, services_.business.now(), {});
+                 !asked) {
+        // It is not these users.
+        fail(asked.error());
+      } else if (batch.size() > 1) {
+        batches.divide(batch);
+      } else {
+        closed_.failing.insert_or_assign(batch.front(), closed.error());
+        if (closed_.failing.size() > most_failing)
+          fail(closed.error());
       }
-      *users += closed->users;
-      closed_.charges += static_cast<std::uint64_t>(closed->charges);
-      closed_.corrections += static_cast<std::uint64_t>(closed->corrections);
     }
+  }
+
+  /// An exception in one lane must not end the other one.
+  asio::awaitable<result<db::closed_batch>>
+  close_batch(std::int64_t token, sys_seconds hour, std::vector<std::int64_t> users) {
+    std::exception_ptr bug;
+    try {
+      co_return co_await services_.store.close(token, hour, std::move(users));
+    } catch (...) {
+      bug = std::current_exception();
+    }
+    log::error("the closing of an hour failed unexpectedly", {{"error", runtime::describe(bug)}});
+    co_return error{errc::internal, "unexpected failure"};
   }
 
   billing_services services_;
   billing_options options_;
   stop_flag is_stopped_;
+  failing_users suspects_;
   closed_hours closed_;
 };
 
-asio::awaitable<result<closed_hours>>
-close_hours(billing_services services, billing_options options, stop_flag is_stopped) {
-  billing_pass pass{std::move(services), options, std::move(is_stopped)};
+asio::awaitable<result<closed_hours>> close_hours(billing_services services,
+                                                  billing_options options,
+                                                  stop_flag is_stopped,
+                                                  failing_users suspects) {
+  billing_pass pass{std::move(services), options, std::move(is_stopped), std::move(suspects)};
   co_return co_await pass.run();
 }
 
@@ -187,6 +262,7 @@ struct billing_state {
   }
 
   implementation::behavior_type make_behavior() {
+    begun_at = services->timers.now();
     arm();
     return {
       [this](const cron_tick&) -> caf::result<cron_outcome> {
@@ -244,37 +320,52 @@ struct billing_state {
     is_under_way = true;
     serving = std::exchange(waiting, {});
     pass_until = std::chrono::floor<std::chrono::hours>(services->business.now() - options.delay);
-    runtime::start<pass_ended>(loop, implementation{self}, close_hours(*services, options, is_stopped));
+    runtime::start<pass_ended>(loop, implementation{self},
+                               close_hours(*services, options, is_stopped, failing));
   }
 
   void on_pass_ended(const result<closed_hours>& outcome) {
     is_under_way = false;
     not_before = services->timers.now() + options.retry_after;
-    if (outcome) {
-      figures.hours += outcome->hours;
-      figures.charges += outcome->charges;
-      figures.corrections += outcome->corrections;
-      closed_until = outcome->permission.closed_until;
-      is_paused = outcome->permission.is_paused;
-      tell_of_clocks(outcome->permission.do_clocks_differ);
-      if (outcome->hours > 0)
-        log::info(
-          "hours are closed",
-          {{"hours", outcome->hours}, {"charges", outcome->charges}, {"corrections", outcome->corrections}});
-      // Those that wait for their sync are looked at again.
-      if (outcome->is_done && (!closed_until || *closed_until >= pass_until))
-        done_until = pass_until;
-      for (auto& promise : serving)
-        promise.deliver(to_outcome(*outcome));
-    } else {
-      log::warn("hours could not be closed", {{"error", outcome.error().detail}});
-      for (auto& promise : serving)
-        promise.fail(outcome.error());
+    closed_hours closed;
+    if (outcome)
+      closed = *outcome;
+    else
+      closed.failure = outcome.error();
+    take(closed);
+    for (auto& promise : serving) {
+      if (closed.failure)
+        promise.fail(*closed.failure);
+      else
+        promise.deliver(to_outcome(closed));
     }
     serving.clear();
     answer_stopping();
     if (!waiting.empty())
       begin_pass();
+  }
+
+  void take(const closed_hours& closed) {
+    figures.hours += closed.hours;
+    figures.charges += closed.charges;
+    figures.corrections += closed.corrections;
+    if (closed.hours > 0)
+      log::info("hours are closed",
+                {{"hours", closed.hours}, {"charges", closed.charges}, {"corrections", closed.corrections}});
+    if (closed.failure)
+      log::warn("hours could not be closed", {{"error", closed.failure->detail}});
+    else
+      tell_of_failing(closed.failing);
+    if (!closed.permission)
+      return;
+    known_since = services->timers.now();
+    closed_until = closed.permission->closed_until;
+    is_paused = closed.permission->is_paused;
+    tell_of_clocks(closed.permission->do_clocks_differ);
+    tell_of_users_ahead(closed.permission->users_ahead);
+    // Those that wait for their sync are looked at again, and those that fail.
+    if (closed.is_done && closed.failing.empty() && (!closed_until || *closed_until >= pass_until))
+      done_until = pass_until;
   }
 
   std::optional<std::chrono::seconds> lag() const {
@@ -284,12 +375,42 @@ struct billing_state {
       0s, std::chrono::floor<std::chrono::seconds>(services->business.now() - (*closed_until + 1h)));
   }
 
+  /// Also while nothing is known, as after a start without a database.
+  bool is_late() const {
+    const auto most = std::max<std::chrono::seconds>(options.late_after, options.sync_window + 1h);
+    if (is_paused)
+      return false;
+    return known_since ? lag() > most : services->timers.now() - begun_at > most;
+  }
+
   void tell_of_lag() {
-    const auto is_late = !is_paused && lag() > options.late_after;
-    if (is_late && !std::exchange(is_lag_alerted, true))
-      log::error("hours are not closed", {{"alert", "billing_late"}, {"lag_seconds", lag()->count()}});
-    else if (!is_late && std::exchange(is_lag_alerted, false))
+    const auto now_late = is_late();
+    if (now_late && !std::exchange(is_lag_alerted, true))
+      log::error("hours are not closed",
+                 {{"alert", "billing_late"}, {"lag_seconds", lag().value_or(0s).count()}});
+    else if (!now_late && std::exchange(is_lag_alerted, false))
       log::info("hours are closed again", {{"alert_cleared", "billing_late"}});
+  }
+
+  void tell_of_failing(const failing_users& now_failing) {
+    for (const auto& [user, why] : now_failing)
+      if (!failing.contains(user))
+        log::error("a user's hours cannot be closed",
+                   {{"alert", "billing_user_failing"}, {"user_id", user}, {"error", why.detail}});
+    for (const auto& [user, why] : failing)
+      if (!now_failing.contains(user))
+        log::info("a user's hours are closed again",
+                  {{"alert_cleared", "billing_user_failing"}, {"user_id", user}});
+    failing = now_failing;
+  }
+
+  void tell_of_users_ahead(std::int64_t users) {
+    if (users > 0 && !std::exchange(is_ahead_alerted, true))
+      log::error(
+        "hours of users are closed that are not over: a clock was ahead when their first server was stored",
+        {{"alert", "billing_ahead"}, {"users", users}});
+    else if (users == 0 && std::exchange(is_ahead_alerted, false))
+      log::info("no hours are closed any more that are not over", {{"alert_cleared", "billing_ahead"}});
   }
 
   void tell_of_clocks(bool do_differ) {
@@ -325,6 +446,11 @@ struct billing_state {
   bool is_paused = false;
   bool is_clock_alerted = false;
   bool is_lag_alerted = false;
+  bool is_ahead_alerted = false;
+  /// They are closed after all others.
+  failing_users failing;
+  runtime::steady_time begun_at{};
+  std::optional<runtime::steady_time> known_since;
   /// Every hour before it is closed, as far as this node knows.
   sys_seconds done_until{};
   std::optional<sys_seconds> closed_until;

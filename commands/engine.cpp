@@ -357,10 +357,10 @@ asio::awaitable<void> engine::wind_down() {
   const auto until = timers().now() + settings_.shutdown_grace;
   co_await server_->stop(settings_.shutdown_grace);
   auto& asker = session_->runtime().asker();
-  const auto left = std::max<actors::runtime::steady_duration>(until - timers().now(), 500ms);
-  static_cast<void>(co_await asker.ask<void>(timer_, left, actors::stop_firing{}));
-  static_cast<void>(co_await asker.ask<void>(billing_, left, actors::stop_billing{}));
-  if (const auto drained = co_await asker.ask<void>(provisioner_, left, actors::drain_sagas{}); !drained)
+  const auto left = [&] { return std::max<actors::runtime::steady_duration>(until - timers().now(), 500ms); };
+  static_cast<void>(co_await asker.ask<void>(timer_, left(), actors::stop_firing{}));
+  static_cast<void>(co_await asker.ask<void>(billing_, left(), actors::stop_billing{}));
+  if (const auto drained = co_await asker.ask<void>(provisioner_, left(), actors::drain_sagas{}); !drained)
     log::info("some sagas go on at the next start", {});
   static_cast<void>(co_await asker.ask<void>(supervisor_, 10s, actors::stop_children{}));
   co_await lease_->release();

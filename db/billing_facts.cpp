@@ -46,11 +46,12 @@ constexpr statement load_holds{"billing_holds", R"sql(
 constexpr statement load_power{"billing_power", R"sql(
   SELECT p.server_id, extract(epoch FROM p.first_seen)::bigint AS first_seen,
          extract(epoch FROM p.last_seen)::bigint AS last_seen, p.is_on
-    FROM power_spans p
-   WHERE p.server_id = ANY ($1::bigint[])
-     AND p.first_seen >= coalesce((SELECT max(q.first_seen) FROM power_spans q
-                                    WHERE q.server_id = p.server_id AND q.first_seen < to_timestamp($2::bigint)),
-                                  '-infinity')
+    FROM unnest($1::bigint[], $2::bigint[]) AS wanted (server_id, since)
+   CROSS JOIN LATERAL (
+      SELECT coalesce((SELECT max(q.first_seen) FROM power_spans q
+                        WHERE q.server_id = wanted.server_id AND q.first_seen < to_timestamp(wanted.since)),
+                      '-infinity') AS at) AS begin
+    JOIN power_spans p ON p.server_id = wanted.server_id AND p.first_seen >= begin.at
    ORDER BY p.server_id, p.first_seen)sql"};
 
 constexpr statement load_prices{"billing_prices", R"sql(
@@ -261,6 +262,9 @@ asio::awaitable<result<loaded_prices>> load_prices_of(transaction& t, const std:
     prices.currencies.try_emplace(plan, r.get<std::string>("currency"));
     prices.lists[std::move(plan)].push_back({seconds_in(r, "valid_from"), terms});
   }
+  for (const auto& plan : plans)
+    if (!prices.lists.contains(plan))
+      co_return error{errc::internal, "the plan " + plan.value + " has no terms"};
   co_return prices;
 }
 
@@ -281,17 +285,18 @@ asio::awaitable<result<>> load_power_of(transaction& t,
                                         sys_seconds since) {
   std::unordered_map<server_id, billed_server*> metered;
   std::vector<std::int64_t> ids;
+  std::vector<std::int64_t> begins;
   for (auto& one : servers) {
     if (!is_metered(one, prices))
       continue;
     metered.emplace(one.id, &one);
     ids.push_back(one.id.value);
-    if (!one.to_correct.empty())
-      since = std::min(since, one.to_correct.front().month);
+    begins.push_back(
+      since_epoch(one.to_correct.empty() ? since : std::min(since, one.to_correct.front().month)));
   }
   if (ids.empty())
     co_return result<>{};
-  const auto found = co_await t.run(load_power, ids, since_epoch(since));
+  const auto found = co_await t.run(load_power, ids, begins);
   if (!found)
     co_return found.error();
   for (std::size_t i = 0; i < found->size(); ++i) {

@@ -16,7 +16,10 @@ constexpr statement find_permission{"billing_permission", R"sql(
   SELECT EXISTS (SELECT FROM nodes WHERE token = $1::bigint AND lease_until > clock_timestamp()) AS is_lease_held,
          EXISTS (SELECT FROM schedules WHERE handler = 'hourly-sync-and-billing' AND paused) AS is_paused,
          coalesce(abs(extract(epoch FROM clock_timestamp() - $2::timestamptz)) > 60, false) AS do_clocks_differ,
-         (SELECT extract(epoch FROM min(closed_until))::bigint FROM billing_accounts) AS closed_until)sql"};
+         extract(epoch FROM a.closed_until)::bigint AS closed_until, a.users_ahead
+    FROM (SELECT min(closed_until) AS closed_until,
+                 count(*) FILTER (WHERE closed_until > $3::timestamptz + interval '1 hour') AS users_ahead
+            FROM billing_accounts) AS a)sql"};
 
 constexpr statement find_next_hour{"billing_next_hour", R"sql(
   WITH open_syncs AS (
@@ -33,7 +36,8 @@ constexpr statement find_next_hour{"billing_next_hour", R"sql(
   closable AS (
     SELECT a.user_id, a.closed_until AS hour
       FROM billing_accounts a
-     WHERE a.closed_until < to_timestamp($1::bigint) AND a.user_id NOT IN (SELECT user_id FROM waiting)),
+     WHERE a.closed_until < to_timestamp($1::bigint) AND a.user_id NOT IN (SELECT user_id FROM waiting)
+       AND a.user_id <> ALL ($3::bigint[])),
   oldest AS (SELECT min(hour) AS hour FROM closable)
   SELECT extract(epoch FROM o.hour)::bigint AS hour, c.user_id
     FROM oldest o JOIN closable c ON c.hour = o.hour ORDER BY c.user_id)sql"};
@@ -46,11 +50,16 @@ constexpr statement make_month{"billing_ensure_month",
                                "SELECT ensure_month_partition('charges', to_timestamp($1::bigint))"};
 
 // Facts that come from here on find the hour closed.
+// In the order of the users, as everybody locks them who locks several.
 constexpr statement claim_accounts{"billing_claim", R"sql(
-  UPDATE billing_accounts SET closed_until = to_timestamp($2::bigint) + interval '1 hour'
-   WHERE user_id = ANY ($1::bigint[]) AND closed_until = to_timestamp($2::bigint)
-     AND EXISTS (SELECT FROM nodes WHERE token = $3::bigint AND lease_until > clock_timestamp())
-  RETURNING user_id, facts)sql"};
+  WITH open AS (
+    SELECT user_id FROM billing_accounts
+     WHERE user_id = ANY ($1::bigint[]) AND closed_until = to_timestamp($2::bigint)
+       AND EXISTS (SELECT FROM nodes WHERE token = $3::bigint AND lease_until > clock_timestamp())
+     ORDER BY user_id FOR NO KEY UPDATE)
+  UPDATE billing_accounts a SET closed_until = to_timestamp($2::bigint) + interval '1 hour'
+    FROM open WHERE a.user_id = open.user_id
+  RETURNING a.user_id, a.facts)sql"};
 
 constexpr statement forget_rechecks{"billing_forget_rechecks",
                                     "DELETE FROM billing_rechecks WHERE server_id = ANY ($1::bigint[])"};
@@ -176,9 +185,9 @@ struct correction_rows {
 
 } // namespace
 
-asio::awaitable<result<billing_permission>> billing_store::permission(std::int64_t token,
-                                                                      std::optional<instant> system_now) {
-  const auto found = co_await db_.run(find_permission, token, system_now);
+asio::awaitable<result<billing_permission>>
+billing_store::permission(std::int64_t token, instant now, std::optional<instant> system_now) {
+  const auto found = co_await db_.run(find_permission, token, system_now, now);
   if (!found)
     co_return found.error();
   const auto r = found->front();
@@ -188,12 +197,13 @@ asio::awaitable<result<billing_permission>> billing_store::permission(std::int64
   answer.do_clocks_differ = r.get<bool>("do_clocks_differ");
   if (const auto until = r.find<std::int64_t>("closed_until"))
     answer.closed_until = seconds_in(*until);
+  answer.users_ahead = r.get<std::int64_t>("users_ahead");
   co_return answer;
 }
 
-asio::awaitable<result<std::optional<closable_hour>>> billing_store::next_hour(sys_seconds until,
-                                                                               sys_seconds syncs_since) {
-  const auto found = co_await db_.run(find_next_hour, since_epoch(until), since_epoch(syncs_since));
+asio::awaitable<result<std::optional<closable_hour>>>
+billing_store::next_hour(sys_seconds until, sys_seconds syncs_since, std::vector<std::int64_t> but) {
+  const auto found = co_await db_.run(find_next_hour, since_epoch(until), since_epoch(syncs_since), but);
   if (!found)
     co_return found.error();
   if (found->empty())

@@ -26,6 +26,8 @@ struct billing_permission {
   bool do_clocks_differ = false;
   /// Until when every user's hours are closed; nullopt without a user.
   std::optional<std::chrono::sys_seconds> closed_until;
+  /// Users whose hours are closed beyond now: their first server was stored under a clock that was ahead.
+  std::int64_t users_ahead = 0;
 };
 
 /// The oldest hour that can be closed, and for whom.
@@ -59,14 +61,15 @@ public:
       : db_(db), passed_(std::move(passed)) {}
 
   /// `token` is that of this node's lease. `system_now` is nothing where business time is not the system's.
-  asio::awaitable<result<billing_permission>> permission(std::int64_t token,
-                                                         std::optional<instant> system_now);
+  asio::awaitable<result<billing_permission>>
+  permission(std::int64_t token, instant now, std::optional<instant> system_now);
 
-  /// The oldest hour that begins before `until`, of those users whose hours are closed up to it; nullopt when
-  /// there is none. Users with servers on `uptime` terms wait while the sync of that hour is open, but not
-  /// for one that was due before `syncs_since`.
+  /// The oldest hour that begins before `until`, of those users whose hours are closed up to it, without the
+  /// users `but`; nullopt when there is none. Users with servers on `uptime` terms wait while the sync of
+  /// that hour is open, but not for one that was due before `syncs_since`.
   asio::awaitable<result<std::optional<closable_hour>>> next_hour(std::chrono::sys_seconds until,
-                                                                  std::chrono::sys_seconds syncs_since);
+                                                                  std::chrono::sys_seconds syncs_since,
+                                                                  std::vector<std::int64_t> but = {});
 
   /// In one transaction. Users whose hour is closed meanwhile are left out, all of them when the lease is
   /// lost. The month's tables must be there.

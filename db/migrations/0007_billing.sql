@@ -28,10 +28,15 @@ CREATE TABLE billing_rechecks (
   PRIMARY KEY (server_id, month)
 );
 
+-- A clock that was ahead must not leave the hours from now until then unclosed: an account goes back as long as nothing
+-- was charged.
 CREATE FUNCTION open_billing_account() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  INSERT INTO billing_accounts (user_id, closed_until)
-  VALUES (NEW.user_id, date_trunc('hour', NEW.created_at, 'UTC')) ON CONFLICT DO NOTHING;
+  INSERT INTO billing_accounts AS a (user_id, closed_until)
+  VALUES (NEW.user_id, date_trunc('hour', NEW.created_at, 'UTC'))
+  ON CONFLICT (user_id) DO UPDATE SET closed_until = excluded.closed_until, facts = a.facts + 1
+   WHERE excluded.closed_until < a.closed_until
+     AND NOT EXISTS (SELECT FROM charges c JOIN servers s ON s.id = c.server_id WHERE s.user_id = a.user_id);
   RETURN NULL;
 END $$;
 CREATE TRIGGER server_has_billing_account AFTER INSERT ON servers
@@ -91,10 +96,11 @@ CREATE INDEX open_holds ON holds (id) WHERE outcome IS NULL;
 
 CREATE FUNCTION note_hold_for_billing() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  PERFORM note_billing_fact(NEW.user_id, NEW.server_id, NEW.from_at);
+  PERFORM note_billing_fact(NEW.user_id, NEW.server_id,
+                            CASE WHEN TG_OP = 'UPDATE' THEN least(OLD.from_at, NEW.from_at) ELSE NEW.from_at END);
   RETURN NULL;
 END $$;
-CREATE TRIGGER hold_changed AFTER INSERT OR UPDATE OF until_at, outcome ON holds
+CREATE TRIGGER hold_changed AFTER INSERT OR UPDATE OF from_at, until_at, outcome ON holds
   FOR EACH ROW EXECUTE FUNCTION note_hold_for_billing();
 
 -- What was seen of the power of servers that are charged by uptime. A row grows while the same is seen in each clock
@@ -109,12 +115,29 @@ CREATE TABLE power_spans (
 
 CREATE FUNCTION note_power_for_billing() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  PERFORM note_billing_fact(s.user_id, s.id, date_trunc('hour', NEW.last_seen, 'UTC')) FROM servers s
-    WHERE s.id = NEW.server_id;
+  PERFORM note_billing_fact(s.user_id, s.id,
+                            date_trunc('hour', CASE WHEN TG_OP = 'INSERT' THEN NEW.first_seen ELSE NEW.last_seen END,
+                                       'UTC'))
+     FROM servers s WHERE s.id = NEW.server_id;
   RETURN NULL;
 END $$;
 CREATE TRIGGER power_seen AFTER INSERT OR UPDATE ON power_spans
   FOR EACH ROW EXECUTE FUNCTION note_power_for_billing();
+
+-- Terms that begin in hours which are closed, as after a clock that was set back. Elsewhere terms are read anew with each
+-- hour.
+CREATE FUNCTION note_price_for_billing() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM note_billing_fact(s.user_id, s.id, NEW.valid_from)
+     FROM servers s JOIN billing_accounts a ON a.user_id = s.user_id
+    WHERE a.closed_until > NEW.valid_from
+      AND (s.plan_id = NEW.plan_id
+           OR EXISTS (SELECT FROM server_events e
+                       WHERE e.server_id = s.id AND NEW.plan_id IN (e.from_plan, e.to_plan)));
+  RETURN NULL;
+END $$;
+CREATE TRIGGER price_stored AFTER INSERT OR UPDATE ON plan_prices
+  FOR EACH ROW EXECUTE FUNCTION note_price_for_billing();
 
 CREATE FUNCTION forbid_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -139,6 +162,7 @@ CREATE TABLE charges (
   PRIMARY KEY (server_id, hour)
 ) PARTITION BY RANGE (hour);
 CREATE TRIGGER charges_stay BEFORE UPDATE OR DELETE ON charges FOR EACH ROW EXECUTE FUNCTION forbid_change();
+CREATE TRIGGER no_charges_truncated BEFORE TRUNCATE ON charges FOR EACH STATEMENT EXECUTE FUNCTION forbid_change();
 
 -- What facts that came after the end of a server's month have added to it.
 CREATE TABLE charge_corrections (
@@ -158,6 +182,8 @@ CREATE TABLE charge_corrections (
 );
 CREATE TRIGGER corrections_stay BEFORE UPDATE OR DELETE ON charge_corrections
   FOR EACH ROW EXECUTE FUNCTION forbid_change();
+CREATE TRIGGER no_corrections_truncated BEFORE TRUNCATE ON charge_corrections
+  FOR EACH STATEMENT EXECUTE FUNCTION forbid_change();
 
 -- Double entry: what is owed to us stands with plus, what we owe or have earned with minus.
 CREATE TABLE ledger_transactions (
@@ -172,6 +198,8 @@ CREATE TABLE ledger_transactions (
 );
 CREATE TRIGGER transactions_stay BEFORE UPDATE OR DELETE ON ledger_transactions
   FOR EACH ROW EXECUTE FUNCTION forbid_change();
+CREATE TRIGGER no_transactions_truncated BEFORE TRUNCATE ON ledger_transactions
+  FOR EACH STATEMENT EXECUTE FUNCTION forbid_change();
 
 CREATE TABLE ledger_postings (
   transaction_id bigint NOT NULL,
@@ -181,6 +209,8 @@ CREATE TABLE ledger_postings (
 );
 CREATE TRIGGER postings_stay BEFORE UPDATE OR DELETE ON ledger_postings
   FOR EACH ROW EXECUTE FUNCTION forbid_change();
+CREATE TRIGGER no_postings_truncated BEFORE TRUNCATE ON ledger_postings
+  FOR EACH STATEMENT EXECUTE FUNCTION forbid_change();
 
 -- Each statement leaves every transaction balanced, so all of them always are. A deferred trigger would look at each row
 -- of its own, and cost more than the rows.
@@ -216,8 +246,12 @@ DECLARE
 BEGIN
   IF to_regclass(name) IS NULL THEN
     PERFORM pg_advisory_xact_lock(hashtext('skyengine partitions'));
-    EXECUTE format('CREATE TABLE IF NOT EXISTS %I PARTITION OF %I FOR VALUES FROM (%L) TO (%L)', name, parent, first,
-                   date_trunc('month', first AT TIME ZONE 'UTC' + interval '1 month') AT TIME ZONE 'UTC');
+    IF to_regclass(name) IS NULL THEN
+      -- To attach it waits for no reader of the parent, as to create it in its place would.
+      EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', name, parent);
+      EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', parent, name, first,
+                     date_trunc('month', first AT TIME ZONE 'UTC' + interval '1 month') AT TIME ZONE 'UTC');
+    END IF;
   END IF;
 END $$;
 

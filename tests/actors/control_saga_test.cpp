@@ -31,6 +31,8 @@ protected:
     sql("INSERT INTO plans (id, name, currency, virtfusion_package_id, created_at, updated_at) "
         "VALUES ('medium', 'Medium', 'USD', 3, now(), now()), ('same', 'Same', 'USD', 1, now(), now()), "
         "('nowhere', 'Nowhere', 'USD', 99, now(), now()) RETURNING id");
+    sql("INSERT INTO plan_prices SELECT id, '2000-01-01', 5000000, 730, 'allocated', 'second' FROM plans "
+        "ON CONFLICT DO NOTHING RETURNING plan_id");
     static_cast<void>(order());
     ASSERT_TRUE(advance_until([&] { return state_of(1) == "active"; }));
   }

@@ -61,7 +61,7 @@ TEST_F(BillingStore, WithoutTheLeaseNothingIsClosed) {
   EXPECT_EQ(test::run(loop, store.close(token + 1, at(2, 10), {7}))->users, 0);
   sql("UPDATE nodes SET lease_until = clock_timestamp() - interval '1 s'");
   EXPECT_EQ(test::run(loop, store.close(token, at(2, 10), {7}))->users, 0);
-  EXPECT_FALSE(test::run(loop, store.permission(token, std::nullopt))->is_lease_held);
+  EXPECT_FALSE(test::run(loop, store.permission(token, instant{at(2, 12)}, std::nullopt))->is_lease_held);
 }
 
 TEST_F(BillingStore, TwoClosersOfOneHourChargeItOnce) {
@@ -238,7 +238,7 @@ TEST_F(BillingStore, UsersWithUptimeServersWaitForTheSyncOfTheHour) {
 
 TEST_F(BillingStore, TellsWhatStandsAgainstClosing) {
   const auto permission = [&](std::optional<instant> now = std::nullopt) {
-    return test::run(loop, store.permission(token, now)).value();
+    return test::run(loop, store.permission(token, instant{at(2, 12)}, now)).value();
   };
   EXPECT_FALSE(permission().closed_until);
   add_active_server(7, at(2, 10, 20));
