@@ -246,7 +246,8 @@ asio::awaitable<result<closed_hours>> close_hours(billing_services services,
 
 cron_outcome to_outcome(const closed_hours& closed) {
   return {R"({"hours":)" + std::to_string(closed.hours) + R"(,"charges":)" + std::to_string(closed.charges) +
-          R"(,"corrections":)" + std::to_string(closed.corrections) + "}"};
+          R"(,"corrections":)" + std::to_string(closed.corrections) + R"(,"failing":)" +
+          std::to_string(closed.failing.size()) + "}"};
 }
 
 struct billing_state {

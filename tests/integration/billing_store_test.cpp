@@ -1,3 +1,4 @@
+#include "db/catalogue_store.hpp"
 #include "tests/support/billing_rig.hpp"
 
 #include <string>
@@ -152,6 +153,52 @@ TEST_F(BillingStore, SeveralCurrenciesOfAUserStandApart) {
   EXPECT_EQ(unbilled(7), "EUR 10000, USD 6849");
 }
 
+TEST_F(BillingStore, APriceThatIsStoredLateCorrectsWhatIsClosed) {
+  add_active_server(7, at(29, 0));
+  const auto over = add_active_server(8, at(29, 0));
+  become(over, "deleting", at(29, 1));
+  ASSERT_EQ(close_until(at(31, 2)), 51);
+  // As after a clock that was set back over the end of the month.
+  add_price("small", at(30, 22), 10'000'000);
+  ASSERT_EQ(close_until(at(31, 3)), 1);
+  // Two hours at twice the price; 48 hours had come to 328,767.
+  EXPECT_EQ(sql("SELECT server_id || ' ' || amount_micros FROM charge_corrections"), "1 13699");
+}
+
+TEST_F(BillingStore, TheTermsThatWerePutLastStand) {
+  catalogue_store catalogue{db};
+  plan wanted{{"fresh"}, "fresh", {"USD"}, {{5'000'000}, 730}, {1}, {}};
+  const auto put = [&](std::int64_t micros, std::chrono::sys_seconds when) {
+    wanted.terms.monthly_price = {micros};
+    ASSERT_TRUE(test::run(loop, catalogue.put_plan(wanted, "operator", instant{when})));
+  };
+  put(5'000'000, at(1, 0));
+  // The clock was three hours ahead, and is put right.
+  put(6'000'000, at(2, 13, 30));
+  put(7'000'000, at(2, 10, 30));
+  EXPECT_EQ(test::run(loop, catalogue.find_plan({"fresh"}))->terms.monthly_price.micros, 7'000'000);
+}
+
+TEST_F(BillingStore, AUserWhoseFirstServerCameUnderAClockThatWasAheadIsChargedFromNowOn) {
+  add_server(7, at(20, 0));
+  const auto server = add_active_server(7, at(2, 10));
+  EXPECT_EQ(close_until(at(2, 12)), 2);
+  EXPECT_EQ(charge(server, at(2, 11)), "3600 6850 small");
+}
+
+TEST_F(BillingStore, AMonthsTableWaitsForNoReader) {
+  add_active_server(7, at(29, 0));
+  close_until(at(31, 0));
+  auto reading = [&](transaction& t) -> asio::awaitable<result<bool>> {
+    const auto read = co_await t.run(statement{"read_charges", "SELECT count(*) FROM charges"});
+    if (!read)
+      co_return read.error();
+    const auto made = co_await store.ensure_month(at(31, 0));
+    co_return made.has_value();
+  };
+  EXPECT_TRUE(test::run(loop, db.transact(reading)).value());
+}
+
 // -- holds -------------------------------------------------------------------------------
 
 TEST_F(BillingStore, WhatIsHeldIsNotChargedAndIsChargedOnceItIsReleased) {
@@ -178,6 +225,15 @@ TEST_F(BillingStore, AHoldFromEarlierOnGivesBackWhatWasCharged) {
   hold(7, server, at(2, 12));
   EXPECT_EQ(close_until(at(2, 15)), 1);
   EXPECT_EQ(charge(server, at(2, 14)), "-7200 -13698 small");
+}
+
+TEST_F(BillingStore, AHoldThatBeganEarlierThanWasSaidIsSeen) {
+  const auto server = add_active_server(7, at(2, 10));
+  const auto held = hold(7, server, at(2, 13));
+  ASSERT_EQ(close_until(at(2, 14)), 3);
+  sql("UPDATE holds SET from_at = " + quoted(at(2, 11)) + " WHERE id = " + std::to_string(held));
+  ASSERT_EQ(close_until(at(2, 15)), 1);
+  EXPECT_EQ(charge(server, at(2, 14)), "-7200 -13699 small");
 }
 
 TEST_F(BillingStore, AHoldReleasedAfterItsMonthIsACorrection) {

@@ -37,7 +37,7 @@ protected:
     joint = nullptr;
   }
 
-  void begin(sys_seconds now, bool is_system_time = false) {
+  void begin(sys_seconds now, bool is_system_time = false, std::chrono::seconds late_after = 2h) {
     business.at = now;
     ASSERT_TRUE(test::run(runtime.loop(), own_db.connect()));
     billing_options options;
@@ -45,6 +45,8 @@ protected:
     options.retry_after = 10ms;
     options.rows_at_once = 3;
     options.is_system_time = is_system_time;
+    options.late_after = late_after;
+    options.sync_window = late_after == 0s ? -1h : std::chrono::seconds{50min};
     billing_services services{own_store, [this] { return lease_token; }, business, runtime.timers()};
     lease_token = token;
     billing = spawn_billing(runtime.system(), runtime.loop().get_executor(), services, options);
@@ -71,7 +73,8 @@ protected:
   set_clock business;
   actors::runtime::actor_runtime runtime;
   db::database own_db{runtime.loop().get_executor(), database.options()};
-  db::billing_store own_store{own_db};
+  std::function<void(std::string_view)> passed = [](std::string_view) {};
+  db::billing_store own_store{own_db, [this](std::string_view point) { passed(point); }};
   std::int64_t lease_token = 0;
   billing_actor billing;
   cron_handler_actor joint;
@@ -80,7 +83,7 @@ protected:
 TEST_F(Billing, ClosesAnHourAMinuteAfterItsEnd) {
   add_active_server(7, at(2, 10));
   begin(at(2, 11, 0, 59));
-  EXPECT_EQ(tick(handler())->figures, R"({"hours":0,"charges":0,"corrections":0})");
+  EXPECT_EQ(tick(handler())->figures, R"({"hours":0,"charges":0,"corrections":0,"failing":0})");
   EXPECT_EQ(charges(), "0");
   business.at = at(2, 11, 1);
   run_until([&] { return figures().hours == 1; });
@@ -124,7 +127,7 @@ TEST_F(Billing, WhileTheScheduleIsPausedNothingIsClosed) {
   add_active_server(7, at(2, 10));
   sql("UPDATE schedules SET paused = true WHERE name = 'hourly-sync-and-billing'");
   begin(at(2, 13, 5));
-  EXPECT_EQ(tick(handler())->figures, R"({"hours":0,"charges":0,"corrections":0})");
+  EXPECT_EQ(tick(handler())->figures, R"({"hours":0,"charges":0,"corrections":0,"failing":0})");
   EXPECT_EQ(figures().lag, 2h + 5min);
   sql("UPDATE schedules SET paused = false WHERE name = 'hourly-sync-and-billing'");
   run_until([&] { return figures().hours == 3; });
@@ -135,7 +138,7 @@ TEST_F(Billing, WithoutALeaseNothingIsClosed) {
   begin(at(2, 9));
   lease_token = token + 1;
   business.at = at(2, 13, 5);
-  EXPECT_EQ(tick(handler())->figures, R"({"hours":0,"charges":0,"corrections":0})");
+  EXPECT_EQ(tick(handler())->figures, R"({"hours":0,"charges":0,"corrections":0,"failing":0})");
   lease_token = token;
   run_until([&] { return figures().hours == 3; });
 }
@@ -163,6 +166,78 @@ TEST_F(Billing, ThatHoursAreNotClosedIsToldUntilTheyAre) {
   run_until([&] { return log.count("alert_cleared=billing_late") == 1; });
   EXPECT_EQ(figures().hours, 4U);
   EXPECT_EQ(log.count("alert=billing_late"), 1U);
+}
+
+TEST_F(Billing, ThatNoHourWasEverClosedIsTold) {
+  const test::log_capture log;
+  add_active_server(7, at(2, 10));
+  sql("ALTER TABLE billing_accounts RENAME COLUMN closed_until TO hidden");
+  begin(at(2, 14, 5), false, 0s);
+  run_until([&] { return log.count("alert=billing_late") == 1; });
+  sql("ALTER TABLE billing_accounts RENAME COLUMN hidden TO closed_until");
+  run_until([&] { return log.count("alert_cleared=billing_late") == 1; });
+}
+
+TEST_F(Billing, AUserWhoseHoursCannotBeClosedHoldsNobodyUp) {
+  const test::log_capture log;
+  const auto broken = add_active_server(1, at(2, 10));
+  add_active_server(2, at(2, 10));
+  ASSERT_TRUE(test::run(loop, store.ensure_month(at(2, 10))));
+  sql("INSERT INTO charges (server_id, hour, user_id, currency, plan_id, basis, estimated, seconds, "
+      "amount_micros, "
+      "month_seconds, month_micros) VALUES (" +
+      std::to_string(broken) + ", " + quoted(at(2, 11)) +
+      ", 1, 'USD', 'small', 'allocated', false, 1, 1, 1, 1)");
+  begin(at(2, 9));
+  business.at = at(2, 13, 5);
+  EXPECT_EQ(tick(handler())->figures, R"({"hours":3,"charges":4,"corrections":0,"failing":1})");
+  EXPECT_EQ(sql("SELECT string_agg(extract(hour FROM closed_until AT TIME ZONE 'UTC')::text, ' ' ORDER BY "
+                "user_id) FROM "
+                "billing_accounts"),
+            "11 13");
+  sql("ALTER TABLE charges DISABLE TRIGGER ALL; DELETE FROM charges WHERE amount_micros = 1; ALTER TABLE "
+      "charges ENABLE "
+      "TRIGGER ALL");
+  run_until([&] { return charges() == "6"; });
+  run_until([&] { return log.count("alert_cleared=billing_user_failing") == 1; });
+  EXPECT_EQ(log.count("alert=billing_user_failing"), 1U);
+}
+
+TEST_F(Billing, APauseStopsACatchUpToo) {
+  add_active_server(7, at(2, 10));
+  int commits = 0;
+  passed = [&](std::string_view point) {
+    if (point == "billing.after_commit" && ++commits == 3)
+      sql("UPDATE schedules SET paused = true WHERE name = 'hourly-sync-and-billing'");
+  };
+  begin(at(2, 9));
+  business.at = at(5, 13, 5);
+  ASSERT_TRUE(tick(handler()));
+  EXPECT_EQ(charges(), "3");
+}
+
+TEST_F(Billing, AnExceptionInOneLaneEndsNoOther) {
+  for (int i = 0; i < 24; ++i)
+    add_active_server(1 + i % 8, at(2, 10));
+  int turn = 0;
+  passed = [&](std::string_view point) {
+    if (point == "billing.charged" && ++turn % 3 == 0 && turn < 40)
+      throw std::runtime_error{"planned"};
+  };
+  begin(at(2, 9));
+  business.at = at(2, 20, 5);
+  run_until([&] { return charges() == "240" && own_db.counters().transactions == 0; });
+  for (const auto& one : audit())
+    EXPECT_EQ(one.violations, 0) << one.name;
+}
+
+TEST_F(Billing, AUserWhoseHoursAreClosedBeyondNowIsToldOf) {
+  const test::log_capture log;
+  add_active_server(7, at(20, 10));
+  begin(at(2, 10));
+  ASSERT_TRUE(tick(handler()));
+  ASSERT_TRUE(tick(handler()));
+  EXPECT_EQ(log.count("alert=billing_ahead"), 1U);
 }
 
 TEST_F(Billing, StoppedItBeginsNothingUntilItIsResumed) {
@@ -197,7 +272,8 @@ TEST_F(Billing, ATickForSeveralIsOverWhenEachHasDoneItsPart) {
   auto other = runtime.system().spawn(other_part, result<cron_outcome>{cron_outcome{R"({"seen":5})"}});
   joint = spawn_joint_handler(
     runtime.system(), {{"sync", [other] { return other; }}, {"billing", [this] { return handler(); }}});
-  EXPECT_EQ(tick(joint)->figures, R"({"sync":{"seen":5},"billing":{"hours":1,"charges":1,"corrections":0}})");
+  EXPECT_EQ(tick(joint)->figures,
+            R"({"sync":{"seen":5},"billing":{"hours":1,"charges":1,"corrections":0,"failing":0}})");
   caf::anon_send_exit(other, caf::exit_reason::user_shutdown);
 }
 
