@@ -56,6 +56,54 @@ result<> check_timezone(std::string_view text) {
   return {};
 }
 
+/// A sum that is more than nothing, and its currency.
+std::optional<amount> read_limit(field_reader& fields, std::string_view name, field_faults& faults) {
+  const auto* given = fields.object(name, optional);
+  if (given == nullptr)
+    return std::nullopt;
+  field_reader parts{*given, faults, strictness::strict, "spendingLimits." + std::string{name} + "."};
+  std::optional<money> sum;
+  std::optional<currency_code> currency;
+  if (const auto text = parts.text("amount", required)) {
+    const auto parsed = parse_money(*text);
+    if (!parsed)
+      parts.fault("amount", parsed.error().detail);
+    else if (parsed->micros == 0)
+      parts.fault("amount", "is not more than nothing");
+    else
+      sum = *parsed;
+  }
+  if (const auto text = parts.text("currency", required)) {
+    if (const auto code = parse_currency(*text))
+      currency = *code;
+    else
+      parts.fault("currency", code.error().detail);
+  }
+  parts.finish();
+  return sum && currency ? std::optional{amount{*sum, *currency}} : std::nullopt;
+}
+
+spending_limits
+read_spending_limits(field_reader& fields, const currency_code& currency, field_faults& faults) {
+  spending_limits limits;
+  const auto* given = fields.object("spendingLimits", optional);
+  if (given == nullptr)
+    return limits;
+  field_reader parts{*given, faults, strictness::strict, "spendingLimits."};
+  const auto read = [&](std::string_view name) -> std::optional<money> {
+    const auto limit = read_limit(parts, name, faults);
+    if (!limit)
+      return std::nullopt;
+    if (limit->currency != currency)
+      parts.fault(std::string{name} + ".currency", "is not the user's, which is " + currency.value);
+    return limit->sum;
+  };
+  limits.alert_at = read("alertAt");
+  limits.suspend_at = read("suspendAt");
+  parts.finish();
+  return limits;
+}
+
 std::optional<plan_id> read_plan_id(field_reader& fields, const json::object& body, strictness how) {
   if (const auto* given = body.if_contains("planId");
       how == strictness::lenient && given != nullptr && given->is_int64()) {
@@ -283,6 +331,7 @@ user parse_user(user_id id, const json::object& body, field_faults& faults) {
     static_cast<int>(fields.integer("taxBasisPoints", optional, 0, 10'000).value_or(0));
   wanted.locale = fields.text("locale", optional, check_locale).value_or(wanted.locale);
   wanted.timezone = fields.text("timezone", optional, check_timezone).value_or(wanted.timezone);
+  wanted.limits = read_spending_limits(fields, wanted.currency, faults);
   fields.finish();
   return wanted;
 }
