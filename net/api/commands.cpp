@@ -4,6 +4,7 @@
 #include "domain/hostname.hpp"
 #include "domain/names.hpp"
 #include "domain/ssh_key.hpp"
+#include "domain/time_format.hpp"
 #include "net/api/cursor.hpp"
 
 #include <algorithm>
@@ -187,9 +188,12 @@ void refuse_others(const query_parameters& query,
       faults.push_back({each.name, "is unknown"});
 }
 
-page_request
-read_page(std::string_view list, const query_parameters& query, std::vector<field_error>& faults) {
+page_request read_page(std::string_view list,
+                       const query_parameters& query,
+                       std::vector<field_error>& faults,
+                       int default_limit = page_request{}.limit) {
   page_request page;
+  page.limit = default_limit;
   if (const auto* limit = find_parameter(query, "limit", faults)) {
     const auto number = parse_id(*limit);
     if (!number || *number > page_request::most)
@@ -229,6 +233,48 @@ std::vector<server_state> read_states(const std::string& text, std::vector<field
       return states;
     rest.remove_prefix(comma + 1);
   }
+}
+
+std::optional<user_id> read_user(const query_parameters& query, std::vector<field_error>& faults) {
+  const auto* text = find_parameter(query, "userId", faults);
+  if (text == nullptr)
+    return std::nullopt;
+  const auto id = parse_id(*text);
+  if (!id) {
+    faults.push_back({"userId", "is not a positive integer"});
+    return std::nullopt;
+  }
+  return user_id{*id};
+}
+
+/// A bound of hours: the first full second at or after the time that is given.
+std::chrono::sys_seconds read_bound(const query_parameters& query,
+                                    std::string_view name,
+                                    std::chrono::sys_seconds without,
+                                    std::vector<field_error>& faults) {
+  const auto* text = find_parameter(query, name, faults);
+  if (text == nullptr)
+    return without;
+  const auto at = parse_time(*text);
+  if (!at) {
+    faults.push_back({std::string{name}, at.error().detail});
+    return without;
+  }
+  return std::chrono::ceil<std::chrono::seconds>(*at);
+}
+
+std::optional<std::pair<std::chrono::sys_seconds, std::chrono::sys_seconds>>
+parse_charge_key(std::string_view key) {
+  const auto dot = key.find('.');
+  const auto hour = parse_id(key.substr(0, dot));
+  if (!hour || dot == std::string_view::npos)
+    return std::nullopt;
+  const auto rest = key.substr(dot + 1);
+  const auto month = rest == "0" ? std::optional<std::int64_t>{0} : parse_id(rest);
+  if (!month)
+    return std::nullopt;
+  return std::pair{std::chrono::sys_seconds{std::chrono::seconds{*hour}},
+                   std::chrono::sys_seconds{std::chrono::seconds{*month}}};
 }
 
 } // namespace
@@ -417,6 +463,91 @@ result<server_query> parse_server_query(std::string_view list, const query_param
   if (!faults.empty())
     return unreadable(std::move(faults));
   return wanted;
+}
+
+result<charge_query> parse_charge_query(std::string_view list, const query_parameters& query) {
+  // All that there is: no charge is older than the one time, or younger than the other.
+  constexpr std::chrono::sys_seconds first{};
+  constexpr std::chrono::sys_seconds last = std::chrono::sys_days{std::chrono::year{10'000} / 1 / 1};
+  std::vector<field_error> faults;
+  const auto page = read_page(list, query, faults);
+  charge_query wanted{page.limit, read_bound(query, "from", first, faults),
+                      read_bound(query, "to", last, faults), std::nullopt};
+  refuse_others(query, {"limit", "cursor", "from", "to"}, faults);
+  if (faults.empty() && wanted.to < wanted.from)
+    faults.push_back({"to", "is before from"});
+  if (page.after) {
+    wanted.after = parse_charge_key(*page.after);
+    if (!wanted.after)
+      faults.push_back({"cursor", "is none that this list gave"});
+  }
+  if (!faults.empty())
+    return unreadable(std::move(faults));
+  return wanted;
+}
+
+std::string charge_key(std::chrono::sys_seconds hour, std::chrono::sys_seconds month) {
+  return std::to_string(hour.time_since_epoch().count()) + '.' +
+         std::to_string(month.time_since_epoch().count());
+}
+
+result<report_query>
+parse_report_query(std::string_view list, const query_parameters& query, month_choice choice) {
+  std::vector<field_error> faults;
+  report_query wanted;
+  const auto page = read_page(list, query, faults, report_query::most_servers);
+  wanted.limit = page.limit;
+  if (page.after) {
+    const auto after = parse_id(*page.after);
+    if (!after)
+      faults.push_back({"cursor", "is none that this list gave"});
+    wanted.after = {after.value_or(0)};
+  }
+  wanted.user = read_user(query, faults);
+  if (choice == month_choice::given) {
+    if (const auto* text = find_parameter(query, "month", faults)) {
+      wanted.month = parse_month(*text);
+      if (!wanted.month)
+        faults.push_back({"month", "is no month such as 2026-11"});
+    }
+    refuse_others(query, {"limit", "cursor", "userId", "month"}, faults);
+  } else {
+    refuse_others(query, {"limit", "cursor", "userId"}, faults);
+  }
+  if (!faults.empty())
+    return unreadable(std::move(faults));
+  return wanted;
+}
+
+result<std::optional<user_id>> parse_user_query(const query_parameters& query) {
+  std::vector<field_error> faults;
+  const auto user = read_user(query, faults);
+  refuse_others(query, {"userId"}, faults);
+  if (!faults.empty())
+    return unreadable(std::move(faults));
+  return user;
+}
+
+std::optional<std::chrono::sys_seconds> parse_month(std::string_view text) noexcept {
+  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  if (text.size() != 7 || text[4] != '-')
+    return std::nullopt;
+  for (const auto i : {0, 1, 2, 3, 5, 6})
+    if (!is_digit(text[static_cast<std::size_t>(i)]))
+      return std::nullopt;
+  int year = 0;
+  unsigned month = 0;
+  std::from_chars(text.data(), text.data() + 4, year);
+  std::from_chars(text.data() + 5, text.data() + 7, month);
+  const std::chrono::year_month_day day{std::chrono::year{year}, std::chrono::month{month},
+                                        std::chrono::day{1}};
+  if (!day.ok())
+    return std::nullopt;
+  return std::chrono::sys_days{day};
+}
+
+std::string month_text(std::chrono::sys_seconds month) {
+  return format_time(instant{month}).substr(0, 7);
 }
 
 result<> check_idempotency_key(std::string_view key) {

@@ -2,12 +2,14 @@
 
 #include "db/audit_log_store.hpp"
 #include "db/catalogue_store.hpp"
+#include "db/money_store.hpp"
 #include "db/schedule_store.hpp"
 #include "db/server_store.hpp"
 #include "net/api/commands.hpp"
 #include "net/api/edge.hpp"
 #include "net/api/http_figures.hpp"
 #include "net/api/time_zones.hpp"
+#include "net/api/user_gate.hpp"
 
 #include <boost/json/object.hpp>
 
@@ -56,7 +58,7 @@ private:
 struct edge_state {
   edge_state(edge_services given, edge_options chosen)
       : services(given), options(std::move(chosen)), servers(given.database), catalogue(given.database),
-        api_keys(given.database), audit(given.database), schedules(given.database),
+        api_keys(given.database), audit(given.database), schedules(given.database), money(given.database),
         keys(api_keys, options.keys), provisioner_gate(options.most_questions),
         stream_gate(options.most_streams) {}
 
@@ -67,6 +69,7 @@ struct edge_state {
   db::api_key_store api_keys;
   db::audit_log_store audit;
   db::schedule_store schedules;
+  db::money_store money;
   key_guard keys;
   http_figures figures;
   const time_zones zones;
@@ -82,6 +85,8 @@ struct edge_state {
 
   gate provisioner_gate;
   gate stream_gate;
+  /// Reports read a user's whole month: a few at once, so that the others find a connection.
+  user_gate report_gate{16, 3};
   /// Requests of this node that may yet give the first answer to a key, by caller and key.
   std::map<std::pair<std::string, std::string>, int> first_answers;
 

@@ -1,7 +1,6 @@
 #include "net/api/records.hpp"
 
 #include "domain/cron_description.hpp"
-#include "domain/money.hpp"
 
 namespace skyengine::net::api {
 
@@ -19,6 +18,8 @@ void write_failure(json_writer& out, const std::optional<error>& failure) {
   out.end_object();
 }
 
+} // namespace
+
 void write_amount(json_writer& out, std::string_view name, money sum, const currency_code& currency) {
   out.key(name);
   out.begin_object();
@@ -26,8 +27,6 @@ void write_amount(json_writer& out, std::string_view name, money sum, const curr
   out.member("currency", currency);
   out.end_object();
 }
-
-} // namespace
 
 void begin_server(json_writer& out, const server& one, record_form form) {
   out.begin_object();
