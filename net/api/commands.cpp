@@ -235,6 +235,9 @@ std::vector<server_state> read_states(const std::string& text, std::vector<field
   }
 }
 
+// No charge is older than the epoch, or younger than this.
+constexpr std::chrono::sys_seconds end_of_hours = std::chrono::sys_days{std::chrono::year{10'000} / 1 / 1};
+
 std::optional<user_id> read_user(const query_parameters& query, std::vector<field_error>& faults) {
   const auto* text = find_parameter(query, "userId", faults);
   if (text == nullptr)
@@ -271,7 +274,7 @@ parse_charge_key(std::string_view key) {
     return std::nullopt;
   const auto rest = key.substr(dot + 1);
   const auto month = rest == "0" ? std::optional<std::int64_t>{0} : parse_id(rest);
-  if (!month)
+  if (!month || std::max(*hour, *month) > end_of_hours.time_since_epoch().count())
     return std::nullopt;
   return std::pair{std::chrono::sys_seconds{std::chrono::seconds{*hour}},
                    std::chrono::sys_seconds{std::chrono::seconds{*month}}};
@@ -466,13 +469,10 @@ result<server_query> parse_server_query(std::string_view list, const query_param
 }
 
 result<charge_query> parse_charge_query(std::string_view list, const query_parameters& query) {
-  // All that there is: no charge is older than the one time, or younger than the other.
-  constexpr std::chrono::sys_seconds first{};
-  constexpr std::chrono::sys_seconds last = std::chrono::sys_days{std::chrono::year{10'000} / 1 / 1};
   std::vector<field_error> faults;
   const auto page = read_page(list, query, faults);
-  charge_query wanted{page.limit, read_bound(query, "from", first, faults),
-                      read_bound(query, "to", last, faults), std::nullopt};
+  charge_query wanted{page.limit, read_bound(query, "from", {}, faults),
+                      read_bound(query, "to", end_of_hours, faults), std::nullopt};
   refuse_others(query, {"limit", "cursor", "from", "to"}, faults);
   if (faults.empty() && wanted.to < wanted.from)
     faults.push_back({"to", "is before from"});
