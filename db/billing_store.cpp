@@ -59,10 +59,35 @@ constexpr statement claim_accounts{"billing_claim", R"sql(
      ORDER BY user_id FOR NO KEY UPDATE)
   UPDATE billing_accounts a SET closed_until = to_timestamp($2::bigint) + interval '1 hour'
     FROM open WHERE a.user_id = open.user_id
-  RETURNING a.user_id, a.facts)sql"};
+  RETURNING a.user_id, a.facts,
+            EXISTS (SELECT FROM users u WHERE u.id = a.user_id
+                       AND (u.alert_at_micros IS NOT NULL OR u.suspend_at_micros IS NOT NULL)) AS has_limit)sql"};
 
 constexpr statement forget_rechecks{"billing_forget_rechecks",
                                     "DELETE FROM billing_rechecks WHERE server_id = ANY ($1::bigint[])"};
+
+// Of the month that the hour is of. Who suspends by limits finds the rows of kind `suspend`.
+constexpr statement tell_passed_limits{"billing_tell_limits", R"sql(
+  WITH passed AS (
+    INSERT INTO passed_limits (user_id, month, kind, currency, limit_micros, month_micros, hour)
+    SELECT u.id, b.month, l.kind, b.currency, l.micros, b.month_micros, to_timestamp($2::bigint)
+      FROM users u
+      JOIN user_balances b ON b.user_id = u.id AND b.currency = u.currency
+                          AND b.month = date_trunc('month', to_timestamp($2::bigint), 'UTC')
+     CROSS JOIN LATERAL (VALUES ('alert', u.alert_at_micros), ('suspend', u.suspend_at_micros)) AS l (kind, micros)
+     WHERE u.id = ANY ($1::bigint[]) AND b.month_micros >= l.micros
+    ON CONFLICT DO NOTHING
+    RETURNING *)
+  INSERT INTO outbox (kind, subject, body, created_at)
+  SELECT 'alert', 'spending_' || kind || ' ' || user_id,
+         jsonb_build_object('alert', 'spending_' || kind, 'userId', user_id,
+                            'month', to_char(month AT TIME ZONE 'UTC', 'YYYY-MM'), 'currency', currency,
+                            'limit', to_char(limit_micros / 1000000.0, 'FM9999999999990.009999'),
+                            'soFar', to_char(month_micros / 1000000.0, 'FM9999999999990.009999'))
+         || CASE kind WHEN 'suspend' THEN '{"note": "the servers of this user are to be suspended"}'::jsonb
+                      ELSE '{}' END,
+         hour + interval '1 hour'
+    FROM passed ORDER BY user_id, kind)sql"};
 
 std::int64_t since_epoch(sys_seconds at) {
   return at.time_since_epoch().count();
@@ -75,7 +100,8 @@ sys_seconds seconds_in(std::int64_t since) {
 // A charge that is there already is an error: the account says that the hour was open.
 // Each sum has its transaction's id before it is inserted: nothing has to be joined, of which PostgreSQL does
 // not know how many rows there will be.
-#define SKYENGINE_POST_SUMS(kind, sequence)                                                                  \
+// `of_month`: what of it the hour's own month has come to besides.
+#define SKYENGINE_POST_SUMS(kind, sequence, of_month)                                                        \
   R"sql(,
   sums AS MATERIALIZED (
     SELECT nextval('ledger_transactions_id_seq') AS id, user_id, currency, micros
@@ -88,9 +114,13 @@ sys_seconds seconds_in(std::int64_t since) {
     INSERT INTO ledger_postings (transaction_id, account, amount_micros)
     SELECT s.id, side.account, side.sign * s.micros
       FROM sums s, (VALUES ('unbilled', 1), ('revenue', -1)) AS side (account, sign))
-  INSERT INTO user_balances AS b (user_id, currency, unbilled_micros)
-  SELECT user_id, currency, micros FROM sums
-  ON CONFLICT (user_id, currency) DO UPDATE SET unbilled_micros = b.unbilled_micros + excluded.unbilled_micros)sql"
+  INSERT INTO user_balances AS b (user_id, currency, unbilled_micros, month, month_micros)
+  SELECT user_id, currency, micros, date_trunc('month', to_timestamp($1::bigint), 'UTC'), )sql" of_month     \
+  R"sql(
+    FROM sums
+  ON CONFLICT (user_id, currency) DO UPDATE
+     SET unbilled_micros = b.unbilled_micros + excluded.unbilled_micros, month = excluded.month,
+         month_micros = CASE WHEN b.month = excluded.month THEN b.month_micros ELSE 0 END + excluded.month_micros)sql"
 
 constexpr statement write_charges{"billing_write_charges", R"sql(
   WITH inserted AS (
@@ -101,7 +131,7 @@ constexpr statement write_charges{"billing_write_charges", R"sql(
       FROM unnest($5::bigint[], $6::bigint[], $7::text[], $8::text[], $9::bigint[], $10::bigint[], $11::bigint[],
                   $12::bigint[], $13::text[], $14::boolean[])
              AS w (user_id, server_id, currency, plan_id, seconds, amount_micros, month_seconds, month_micros, basis,
-                   estimated)))sql" SKYENGINE_POST_SUMS("charges", "1")};
+                   estimated)))sql" SKYENGINE_POST_SUMS("charges", "1", "micros")};
 
 constexpr statement write_corrections{"billing_write_corrections", R"sql(
   WITH inserted AS (
@@ -112,7 +142,7 @@ constexpr statement write_corrections{"billing_write_corrections", R"sql(
       FROM unnest($5::bigint[], $6::bigint[], $7::text[], $8::text[], $9::bigint[], $10::bigint[], $11::bigint[],
                   $12::bigint[], $13::bigint[], $14::bigint[])
              AS w (user_id, server_id, currency, plan_id, seconds, amount_micros, month_seconds, month_micros, month,
-                   sequence)))sql" SKYENGINE_POST_SUMS("corrections", "2")};
+                   sequence)))sql" SKYENGINE_POST_SUMS("corrections", "2", "0")};
 
 /// Columns of the rows that a batch writes, of charges or of corrections, and their sums.
 class written_rows {
@@ -265,11 +295,14 @@ billing_store::close(std::int64_t token, sys_seconds hour, std::vector<std::int6
       co_return claimed.error();
     passed_("billing.claimed");
     std::vector<std::int64_t> unknown;
+    std::vector<std::int64_t> limited;
     for (std::size_t i = 0; i < claimed->size(); ++i) {
       const auto r = (*claimed)[i];
       const auto user = r.get<std::int64_t>("user_id");
       const auto facts = r.get<std::int64_t>("facts");
       auto& now = closed_users[user];
+      if (r.get<bool>("has_limit"))
+        limited.push_back(user);
       const auto before = known.find(user);
       if (before != known.end() && before->second.facts == facts && before->second.closed_until == hour)
         now.servers = before->second.servers;
@@ -345,6 +378,9 @@ billing_store::close(std::int64_t token, sys_seconds hour, std::vector<std::int6
     if (!loaded.rechecked.empty())
       if (const auto forgotten = co_await t.run(forget_rechecks, loaded.rechecked); !forgotten)
         co_return forgotten.error();
+    if (!limited.empty())
+      if (const auto told = co_await t.run(tell_passed_limits, limited, since_epoch(hour)); !told)
+        co_return told.error();
     passed_("billing.before_commit");
     co_return closed_batch{static_cast<std::int64_t>(closed_users.size()), charges.rows.size(),
                            corrections.rows.size()};

@@ -7,14 +7,15 @@ namespace skyengine::db {
 namespace {
 
 constexpr statement insert_user{"user_insert", R"sql(
-  INSERT INTO users (id, name, email, currency, tax_basis_points, locale, timezone, created_at, updated_at)
-  VALUES ($1, $2, $3, $4, $5::integer, $6, $7, $8::timestamptz, $8::timestamptz)
+  INSERT INTO users (id, name, email, currency, tax_basis_points, locale, timezone, created_at, updated_at,
+                     alert_at_micros, suspend_at_micros)
+  VALUES ($1, $2, $3, $4, $5::integer, $6, $7, $8::timestamptz, $8::timestamptz, $9::bigint, $10::bigint)
   ON CONFLICT (id) DO NOTHING)sql"};
 constexpr statement update_user{"user_update", R"sql(
   UPDATE users SET name = $2, email = $3, currency = $4, tax_basis_points = $5::integer, locale = $6, timezone = $7,
-                   updated_at = $8::timestamptz
-   WHERE id = $1 AND (name, email, currency, tax_basis_points, locale, timezone)
-                     IS DISTINCT FROM ($2, $3, $4, $5::integer, $6, $7))sql"};
+                   updated_at = $8::timestamptz, alert_at_micros = $9::bigint, suspend_at_micros = $10::bigint
+   WHERE id = $1 AND (name, email, currency, tax_basis_points, locale, timezone, alert_at_micros, suspend_at_micros)
+                     IS DISTINCT FROM ($2, $3, $4, $5::integer, $6, $7, $9::bigint, $10::bigint))sql"};
 
 constexpr statement insert_plan{"plan_insert", R"sql(
   INSERT INTO plans (id, name, currency, virtfusion_package_id, os_template_ids, ipv6, active, created_at, updated_at)
@@ -55,7 +56,8 @@ constexpr statement insert_audit{"audit_insert", R"sql(
   INSERT INTO audit_log (at, actor, action, target) VALUES ($1::timestamptz, $2, $3, $4))sql"};
 
 constexpr statement select_users{"user_list", R"sql(
-  SELECT id, name, email, currency, tax_basis_points, locale, timezone, virtfusion_user_id
+  SELECT id, name, email, currency, tax_basis_points, locale, timezone, virtfusion_user_id, alert_at_micros,
+         suspend_at_micros
     FROM users WHERE id > $1 ORDER BY id LIMIT $2::integer)sql"};
 constexpr statement select_plans{"plan_list", R"sql(
   SELECT p.id, p.name, p.currency, p.virtfusion_package_id, p.os_template_ids, p.ipv6, p.active, t.price_micros,
@@ -73,10 +75,20 @@ constexpr statement select_regions{"region_list", R"sql(
   SELECT id, name, virtfusion_hypervisor_group_id, active
     FROM regions WHERE id > $1 ORDER BY id LIMIT $2::integer)sql"};
 constexpr statement select_user{"user_find", R"sql(
-  SELECT id, name, email, currency, tax_basis_points, locale, timezone, virtfusion_user_id
+  SELECT id, name, email, currency, tax_basis_points, locale, timezone, virtfusion_user_id, alert_at_micros,
+         suspend_at_micros
     FROM users WHERE id = $1)sql"};
 constexpr statement select_region{"region_find", R"sql(
   SELECT id, name, virtfusion_hypervisor_group_id, active FROM regions WHERE id = $1)sql"};
+
+std::optional<money> find_money(const row& r, std::string_view column) {
+  const auto micros = r.find<std::int64_t>(column);
+  return micros ? std::optional{money{*micros}} : std::nullopt;
+}
+
+std::optional<std::int64_t> micros_of(const std::optional<money>& sum) {
+  return sum ? std::optional{sum->micros} : std::nullopt;
+}
 
 user to_user(const row& r) {
   return {r.get<user_id>("id"),
@@ -86,7 +98,8 @@ user to_user(const row& r) {
           static_cast<int>(r.get<std::int64_t>("tax_basis_points")),
           r.get<std::string>("locale"),
           r.get<std::string>("timezone"),
-          r.find<virtfusion_user_id>("virtfusion_user_id")};
+          r.find<virtfusion_user_id>("virtfusion_user_id"),
+          {find_money(r, "alert_at_micros"), find_money(r, "suspend_at_micros")}};
 }
 
 plan to_plan(const row& r) {
@@ -146,11 +159,15 @@ finish_upsert(transaction& tx, upsert done, std::string actor, std::string targe
 asio::awaitable<result<upsert>> catalogue_store::put_user(user value, std::string actor, instant now) {
   const auto body = [&](transaction& tx) -> asio::awaitable<result<upsert>> {
     auto done = upsert::created;
-    auto written = co_await tx.run(insert_user, value.id, value.name, value.email, value.currency,
-                                   value.tax_basis_points, value.locale, value.timezone, now);
+    const auto alert_at = micros_of(value.limits.alert_at);
+    const auto suspend_at = micros_of(value.limits.suspend_at);
+    auto written =
+      co_await tx.run(insert_user, value.id, value.name, value.email, value.currency, value.tax_basis_points,
+                      value.locale, value.timezone, now, alert_at, suspend_at);
     if (written && written->affected() == 0) {
-      written = co_await tx.run(update_user, value.id, value.name, value.email, value.currency,
-                                value.tax_basis_points, value.locale, value.timezone, now);
+      written =
+        co_await tx.run(update_user, value.id, value.name, value.email, value.currency,
+                        value.tax_basis_points, value.locale, value.timezone, now, alert_at, suspend_at);
       done = written && written->affected() > 0 ? upsert::changed : upsert::unchanged;
     }
     if (!written)

@@ -21,6 +21,17 @@ enum class billing_granularity : std::uint8_t { second, hour };
 std::string_view to_string(billing_granularity granularity) noexcept;
 std::optional<billing_granularity> parse_billing_granularity(std::string_view text) noexcept;
 
+/// What a month of a user may come to, in the user's currency, before something is done about it; nullopt:
+/// whatever it likes.
+struct spending_limits {
+  /// Somebody is told.
+  std::optional<money> alert_at = {};
+  /// The user's servers are to be suspended.
+  std::optional<money> suspend_at = {};
+
+  friend bool operator==(const spending_limits&, const spending_limits&) = default;
+};
+
 /// The panel's customer.
 struct user {
   user_id id;
@@ -31,6 +42,7 @@ struct user {
   std::string locale = "en";
   std::string timezone = "UTC";
   std::optional<virtfusion_user_id> virtfusion_id = {};
+  spending_limits limits = {};
 
   friend bool operator==(const user&, const user&) = default;
 };

@@ -35,6 +35,30 @@ constexpr auto currencies = std::to_array<std::string_view>({
 });
 static_assert(std::is_sorted(currencies.begin(), currencies.end()));
 
+// Of those the ones whose minor unit is no hundredth, as ISO 4217 lists them. Sorted.
+constexpr auto without_minor_unit = std::to_array<std::string_view>({
+  "BIF",
+  "CLP",
+  "DJF",
+  "GNF",
+  "ISK",
+  "JPY",
+  "KMF",
+  "KRW",
+  "PYG",
+  "RWF",
+  "UGX",
+  "VND",
+  "VUV",
+  "XAF",
+  "XOF",
+  "XPF",
+});
+constexpr auto with_thousandths =
+  std::to_array<std::string_view>({"BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"});
+static_assert(std::is_sorted(without_minor_unit.begin(), without_minor_unit.end()));
+static_assert(std::is_sorted(with_thousandths.begin(), with_thousandths.end()));
+
 } // namespace
 
 result<money> parse_money(std::string_view text, money most) {
@@ -78,6 +102,24 @@ result<currency_code> parse_currency(std::string_view text) {
   if (!std::binary_search(currencies.begin(), currencies.end(), text))
     return error{errc::invalid_request, "a currency is an upper-case ISO 4217 code, as in USD"};
   return currency_code{std::string{text}};
+}
+
+int minor_digits(const currency_code& currency) noexcept {
+  const std::string_view code{currency.value};
+  if (std::binary_search(without_minor_unit.begin(), without_minor_unit.end(), code))
+    return 0;
+  return std::binary_search(with_thousandths.begin(), with_thousandths.end(), code) ? 3 : 2;
+}
+
+money round_to_minor(money sum, const currency_code& currency) noexcept {
+  std::int64_t unit = micros_per_unit;
+  for (int i = minor_digits(currency); i > 0; --i)
+    unit /= 10;
+  const auto rest = sum.micros % unit;
+  const auto whole = sum.micros - rest;
+  if (rest <= -unit / 2)
+    return {whole - unit};
+  return {rest >= unit / 2 ? whole + unit : whole};
 }
 
 std::string to_string(const amount& value) {

@@ -38,6 +38,13 @@ using currency_code = strong_id<struct currency_tag, std::string>;
 /// errc::invalid_request when `text` is no such code.
 result<currency_code> parse_currency(std::string_view text);
 
+/// How many decimals the minor unit of a currency has, by ISO 4217: 2 of USD, none of JPY, 3 of KWD.
+int minor_digits(const currency_code& currency) noexcept;
+
+/// In whole minor units. Half of one goes away from zero, so that giving a sum back undoes charging it.
+/// @pre the rounded sum fits
+money round_to_minor(money sum, const currency_code& currency) noexcept;
+
 /// A sum of a currency.
 struct amount {
   money sum;

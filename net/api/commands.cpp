@@ -4,6 +4,7 @@
 #include "domain/hostname.hpp"
 #include "domain/names.hpp"
 #include "domain/ssh_key.hpp"
+#include "domain/time_format.hpp"
 #include "net/api/cursor.hpp"
 
 #include <algorithm>
@@ -54,6 +55,54 @@ result<> check_timezone(std::string_view text) {
   if (text.empty() || text.size() > place_name_max || !std::all_of(text.begin(), text.end(), fits))
     return error{errc::invalid_request, "is no time zone such as \"Europe/Berlin\""};
   return {};
+}
+
+/// A sum that is more than nothing, and its currency.
+std::optional<amount> read_limit(field_reader& fields, std::string_view name, field_faults& faults) {
+  const auto* given = fields.object(name, optional);
+  if (given == nullptr)
+    return std::nullopt;
+  field_reader parts{*given, faults, strictness::strict, "spendingLimits." + std::string{name} + "."};
+  std::optional<money> sum;
+  std::optional<currency_code> currency;
+  if (const auto text = parts.text("amount", required)) {
+    const auto parsed = parse_money(*text);
+    if (!parsed)
+      parts.fault("amount", parsed.error().detail);
+    else if (parsed->micros == 0)
+      parts.fault("amount", "is not more than nothing");
+    else
+      sum = *parsed;
+  }
+  if (const auto text = parts.text("currency", required)) {
+    if (const auto code = parse_currency(*text))
+      currency = *code;
+    else
+      parts.fault("currency", code.error().detail);
+  }
+  parts.finish();
+  return sum && currency ? std::optional{amount{*sum, *currency}} : std::nullopt;
+}
+
+spending_limits
+read_spending_limits(field_reader& fields, const currency_code& currency, field_faults& faults) {
+  spending_limits limits;
+  const auto* given = fields.object("spendingLimits", optional);
+  if (given == nullptr)
+    return limits;
+  field_reader parts{*given, faults, strictness::strict, "spendingLimits."};
+  const auto read = [&](std::string_view name) -> std::optional<money> {
+    const auto limit = read_limit(parts, name, faults);
+    if (!limit)
+      return std::nullopt;
+    if (limit->currency != currency)
+      parts.fault(std::string{name} + ".currency", "is not the user's, which is " + currency.value);
+    return limit->sum;
+  };
+  limits.alert_at = read("alertAt");
+  limits.suspend_at = read("suspendAt");
+  parts.finish();
+  return limits;
 }
 
 std::optional<plan_id> read_plan_id(field_reader& fields, const json::object& body, strictness how) {
@@ -139,9 +188,12 @@ void refuse_others(const query_parameters& query,
       faults.push_back({each.name, "is unknown"});
 }
 
-page_request
-read_page(std::string_view list, const query_parameters& query, std::vector<field_error>& faults) {
+page_request read_page(std::string_view list,
+                       const query_parameters& query,
+                       std::vector<field_error>& faults,
+                       int default_limit = page_request{}.limit) {
   page_request page;
+  page.limit = default_limit;
   if (const auto* limit = find_parameter(query, "limit", faults)) {
     const auto number = parse_id(*limit);
     if (!number || *number > page_request::most)
@@ -181,6 +233,51 @@ std::vector<server_state> read_states(const std::string& text, std::vector<field
       return states;
     rest.remove_prefix(comma + 1);
   }
+}
+
+// No charge is older than the epoch, or younger than this.
+constexpr std::chrono::sys_seconds end_of_hours = std::chrono::sys_days{std::chrono::year{10'000} / 1 / 1};
+
+std::optional<user_id> read_user(const query_parameters& query, std::vector<field_error>& faults) {
+  const auto* text = find_parameter(query, "userId", faults);
+  if (text == nullptr)
+    return std::nullopt;
+  const auto id = parse_id(*text);
+  if (!id) {
+    faults.push_back({"userId", "is not a positive integer"});
+    return std::nullopt;
+  }
+  return user_id{*id};
+}
+
+/// A bound of hours: the first full second at or after the time that is given.
+std::chrono::sys_seconds read_bound(const query_parameters& query,
+                                    std::string_view name,
+                                    std::chrono::sys_seconds without,
+                                    std::vector<field_error>& faults) {
+  const auto* text = find_parameter(query, name, faults);
+  if (text == nullptr)
+    return without;
+  const auto at = parse_time(*text);
+  if (!at) {
+    faults.push_back({std::string{name}, at.error().detail});
+    return without;
+  }
+  return std::chrono::ceil<std::chrono::seconds>(*at);
+}
+
+std::optional<std::pair<std::chrono::sys_seconds, std::chrono::sys_seconds>>
+parse_charge_key(std::string_view key) {
+  const auto dot = key.find('.');
+  const auto hour = parse_id(key.substr(0, dot));
+  if (!hour || dot == std::string_view::npos)
+    return std::nullopt;
+  const auto rest = key.substr(dot + 1);
+  const auto month = rest == "0" ? std::optional<std::int64_t>{0} : parse_id(rest);
+  if (!month || std::max(*hour, *month) > end_of_hours.time_since_epoch().count())
+    return std::nullopt;
+  return std::pair{std::chrono::sys_seconds{std::chrono::seconds{*hour}},
+                   std::chrono::sys_seconds{std::chrono::seconds{*month}}};
 }
 
 } // namespace
@@ -283,6 +380,7 @@ user parse_user(user_id id, const json::object& body, field_faults& faults) {
     static_cast<int>(fields.integer("taxBasisPoints", optional, 0, 10'000).value_or(0));
   wanted.locale = fields.text("locale", optional, check_locale).value_or(wanted.locale);
   wanted.timezone = fields.text("timezone", optional, check_timezone).value_or(wanted.timezone);
+  wanted.limits = read_spending_limits(fields, wanted.currency, faults);
   fields.finish();
   return wanted;
 }
@@ -368,6 +466,88 @@ result<server_query> parse_server_query(std::string_view list, const query_param
   if (!faults.empty())
     return unreadable(std::move(faults));
   return wanted;
+}
+
+result<charge_query> parse_charge_query(std::string_view list, const query_parameters& query) {
+  std::vector<field_error> faults;
+  const auto page = read_page(list, query, faults);
+  charge_query wanted{page.limit, read_bound(query, "from", {}, faults),
+                      read_bound(query, "to", end_of_hours, faults), std::nullopt};
+  refuse_others(query, {"limit", "cursor", "from", "to"}, faults);
+  if (faults.empty() && wanted.to < wanted.from)
+    faults.push_back({"to", "is before from"});
+  if (page.after) {
+    wanted.after = parse_charge_key(*page.after);
+    if (!wanted.after)
+      faults.push_back({"cursor", "is none that this list gave"});
+  }
+  if (!faults.empty())
+    return unreadable(std::move(faults));
+  return wanted;
+}
+
+std::string charge_key(std::chrono::sys_seconds hour, std::chrono::sys_seconds month) {
+  return std::to_string(hour.time_since_epoch().count()) + '.' +
+         std::to_string(month.time_since_epoch().count());
+}
+
+result<report_query>
+parse_report_query(std::string_view list, const query_parameters& query, month_choice choice) {
+  std::vector<field_error> faults;
+  report_query wanted;
+  const auto page = read_page(list, query, faults, report_query::most_servers);
+  wanted.limit = page.limit;
+  if (page.after) {
+    const auto after = parse_id(*page.after);
+    if (!after)
+      faults.push_back({"cursor", "is none that this list gave"});
+    wanted.after = {after.value_or(0)};
+  }
+  wanted.user = read_user(query, faults);
+  if (choice == month_choice::given) {
+    if (const auto* text = find_parameter(query, "month", faults)) {
+      wanted.month = parse_month(*text);
+      if (!wanted.month)
+        faults.push_back({"month", "is no month such as 2026-11"});
+    }
+    refuse_others(query, {"limit", "cursor", "userId", "month"}, faults);
+  } else {
+    refuse_others(query, {"limit", "cursor", "userId"}, faults);
+  }
+  if (!faults.empty())
+    return unreadable(std::move(faults));
+  return wanted;
+}
+
+result<std::optional<user_id>> parse_user_query(const query_parameters& query) {
+  std::vector<field_error> faults;
+  const auto user = read_user(query, faults);
+  refuse_others(query, {"userId"}, faults);
+  if (!faults.empty())
+    return unreadable(std::move(faults));
+  return user;
+}
+
+std::optional<std::chrono::sys_seconds> parse_month(std::string_view text) noexcept {
+  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  if (text.size() != 7 || text[4] != '-')
+    return std::nullopt;
+  for (const auto i : {0, 1, 2, 3, 5, 6})
+    if (!is_digit(text[static_cast<std::size_t>(i)]))
+      return std::nullopt;
+  int year = 0;
+  unsigned month = 0;
+  std::from_chars(text.data(), text.data() + 4, year);
+  std::from_chars(text.data() + 5, text.data() + 7, month);
+  const std::chrono::year_month_day day{std::chrono::year{year}, std::chrono::month{month},
+                                        std::chrono::day{1}};
+  if (!day.ok())
+    return std::nullopt;
+  return std::chrono::sys_days{day};
+}
+
+std::string month_text(std::chrono::sys_seconds month) {
+  return format_time(instant{month}).substr(0, 7);
 }
 
 result<> check_idempotency_key(std::string_view key) {

@@ -9,6 +9,7 @@
 
 #include <boost/json/object.hpp>
 
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -76,6 +77,41 @@ result<page_request> parse_page(std::string_view list, const query_parameters& q
 result<std::pair<page_request, std::optional<std::int64_t>>> parse_id_page(std::string_view list,
                                                                            const query_parameters& query);
 result<server_query> parse_server_query(std::string_view list, const query_parameters& query);
+
+struct charge_query {
+  int limit = 50;
+  /// [from, to), by hour.
+  std::chrono::sys_seconds from;
+  std::chrono::sys_seconds to;
+  /// The hour of the last item of the page before, and the month that it corrects (the epoch: it is a
+  /// charge).
+  std::optional<std::pair<std::chrono::sys_seconds, std::chrono::sys_seconds>> after;
+};
+result<charge_query> parse_charge_query(std::string_view list, const query_parameters& query);
+/// The cursor key that it reads.
+std::string charge_key(std::chrono::sys_seconds hour, std::chrono::sys_seconds month);
+
+/// A user's month, with a page of its servers.
+struct report_query {
+  static constexpr int most_servers = 1'000;
+  /// As many as there may be, when nothing is said.
+  int limit = most_servers;
+  server_id after;
+  std::optional<user_id> user;
+  /// Its beginning.
+  std::optional<std::chrono::sys_seconds> month;
+};
+enum class month_choice : std::uint8_t { given, none };
+/// `month` is unknown where there is no choice.
+result<report_query>
+parse_report_query(std::string_view list, const query_parameters& query, month_choice choice);
+
+/// `userId` alone.
+result<std::optional<user_id>> parse_user_query(const query_parameters& query);
+
+/// `2026-11`; the beginning of that month of UTC.
+std::optional<std::chrono::sys_seconds> parse_month(std::string_view text) noexcept;
+std::string month_text(std::chrono::sys_seconds month);
 
 /// An `Idempotency-Key`: 1 to 255 printable ASCII characters. errc::malformed_request otherwise.
 result<> check_idempotency_key(std::string_view key);

@@ -3,12 +3,14 @@
 #include "db/audit_log_store.hpp"
 #include "db/catalogue_store.hpp"
 #include "db/metric_series_store.hpp"
+#include "db/money_store.hpp"
 #include "db/schedule_store.hpp"
 #include "db/server_store.hpp"
 #include "net/api/commands.hpp"
 #include "net/api/edge.hpp"
 #include "net/api/http_figures.hpp"
 #include "net/api/time_zones.hpp"
+#include "net/api/user_gate.hpp"
 
 #include <boost/json/object.hpp>
 
@@ -58,7 +60,8 @@ struct edge_state {
   edge_state(edge_services given, edge_options chosen)
       : services(given), options(std::move(chosen)), servers(given.database), catalogue(given.database),
         api_keys(given.database), audit(given.database), schedules(given.database),
-        metric_series(given.database), keys(api_keys, options.keys), provisioner_gate(options.most_questions),
+        metric_series(given.database), money(given.database), keys(api_keys, options.keys),
+        provisioner_gate(options.most_questions),
         stream_gate(options.most_streams) {}
 
   edge_services services;
@@ -69,6 +72,7 @@ struct edge_state {
   db::audit_log_store audit;
   db::schedule_store schedules;
   db::metric_series_store metric_series;
+  db::money_store money;
   key_guard keys;
   http_figures figures;
   const time_zones zones;
@@ -85,6 +89,8 @@ struct edge_state {
 
   gate provisioner_gate;
   gate stream_gate;
+  /// Reports read a user's whole month: a few at once, so that the others find a connection.
+  user_gate report_gate{16, 3};
   /// Requests of this node that may yet give the first answer to a key, by caller and key.
   std::map<std::pair<std::string, std::string>, int> first_answers;
 

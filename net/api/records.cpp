@@ -1,7 +1,6 @@
 #include "net/api/records.hpp"
 
 #include "domain/cron_description.hpp"
-#include "domain/money.hpp"
 
 namespace skyengine::net::api {
 
@@ -20,6 +19,14 @@ void write_failure(json_writer& out, const std::optional<error>& failure) {
 }
 
 } // namespace
+
+void write_amount(json_writer& out, std::string_view name, money sum, const currency_code& currency) {
+  out.key(name);
+  out.begin_object();
+  out.member("amount", to_string(sum));
+  out.member("currency", currency);
+  out.end_object();
+}
 
 void begin_server(json_writer& out, const server& one, record_form form) {
   out.begin_object();
@@ -90,11 +97,7 @@ void write(json_writer& out, const plan& one) {
   out.begin_object();
   out.member("id", one.id);
   out.member("name", one.name);
-  out.key("price");
-  out.begin_object();
-  out.member("amount", to_string(one.terms.monthly_price));
-  out.member("currency", one.currency);
-  out.end_object();
+  write_amount(out, "price", one.terms.monthly_price, one.currency);
   out.member("virtfusionPackageId", one.package);
   out.member("hoursPerMonth", one.terms.hours_per_month);
   out.member("basis", to_string(one.terms.basis));
@@ -124,6 +127,13 @@ void write(json_writer& out, const user& one) {
   out.member("locale", one.locale);
   out.member("timezone", one.timezone);
   out.member("virtfusionUserId", one.virtfusion_id);
+  out.key("spendingLimits");
+  out.begin_object();
+  if (one.limits.alert_at)
+    write_amount(out, "alertAt", *one.limits.alert_at, one.currency);
+  if (one.limits.suspend_at)
+    write_amount(out, "suspendAt", *one.limits.suspend_at, one.currency);
+  out.end_object();
   out.end_object();
 }
 

@@ -3,6 +3,7 @@
 #include "domain/action.hpp"
 #include "domain/api_key.hpp"
 #include "domain/catalogue.hpp"
+#include "domain/money.hpp"
 #include "domain/schedule.hpp"
 #include "domain/server.hpp"
 #include "net/api/json_writer.hpp"
@@ -18,6 +19,9 @@ namespace skyengine::net::api {
 
 /// The old route's clients know `virtfusionId` as a text.
 enum class record_form : std::uint8_t { present, old };
+
+/// A sum and its currency.
+void write_amount(json_writer& out, std::string_view name, money sum, const currency_code& currency);
 
 /// Without the closing brace, for those that add a member.
 void begin_server(json_writer& out, const server& one, record_form form = record_form::present);

@@ -51,6 +51,11 @@ constexpr std::array table{
   route{verb::get,     "/v1/users/{userId}",       operators, "",                json, get_user},
   route{verb::put,     "/v1/users/{userId}",       operators, "catalogue:write", json, put_user},
 
+  route{verb::get,     "/v1/servers/{id}/charges", keys,      "billing:read",    json, list_server_charges},
+  route{verb::get,     "/v1/usage",                keys,      "billing:read",    json, get_usage},
+  route{verb::get,     "/v1/balance",              keys,      "billing:read",    json, get_balance},
+  route{verb::get,     "/v1/invoices/preview",     keys,      "billing:read",    json, preview_invoice},
+
   route{verb::get,     "/v1/cron",                 operators, "cron:read",       json, list_schedules},
   route{verb::get,     "/v1/cron/{name}",          operators, "cron:read",       json, get_schedule},
   route{verb::patch,   "/v1/cron/{name}",          operators, "cron:write",      json, patch_schedule},

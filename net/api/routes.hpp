@@ -61,6 +61,12 @@ answer get_server_events(edge_state& edge, const call& c);
 // metrics.cpp
 answer get_metrics(edge_state& edge, const call& c);
 
+// money.cpp
+answer list_server_charges(edge_state& edge, const call& c);
+answer get_usage(edge_state& edge, const call& c);
+answer get_balance(edge_state& edge, const call& c);
+answer preview_invoice(edge_state& edge, const call& c);
+
 // probes.cpp
 answer get_health(edge_state& edge, const call& c);
 answer get_readiness(edge_state& edge, const call& c);

@@ -31,6 +31,10 @@ void read_query(std::string_view text) {
     require(servers->page.limit >= 1 && servers->page.limit <= api::page_request::most);
     require(!servers->page.after || api::parse_id(*servers->page.after).has_value());
   }
+  if (const auto charges = api::parse_charge_query("charges 1", *query))
+    require(charges->limit >= 1 && charges->limit <= api::page_request::most && charges->from <= charges->to);
+  if (const auto report = api::parse_report_query("usage", *query, api::month_choice::given))
+    require(report->limit >= 1 && report->limit <= api::report_query::most_servers);
   if (const auto page = api::parse_page("plans", *query); page && page->after)
     require(api::read_cursor("plans", api::make_cursor("plans", *page->after)).value() == *page->after);
 }

@@ -87,6 +87,39 @@ TEST_F(ApiCatalogue, AUserIsMadeAndCanOrder) {
   EXPECT_EQ(engine.call("PUT", "/v1/users/0", R"({"name":"A","email":"a@b"})").status, 422u);
 }
 
+TEST_F(ApiCatalogue, AUsersSpendingLimitsAreSetShownAndTakenAway) {
+  const std::string ada = R"({"name":"Ada","email":"ada@example.com","currency":"EUR")";
+  const auto put = [&](const std::string& limits) {
+    return engine.call("PUT", "/v1/users/42", ada + limits + "}");
+  };
+  const auto made = put(R"(,"spendingLimits":{"alertAt":{"amount":"50","currency":"EUR"}})");
+  ASSERT_EQ(made.status, 201u) << made.body;
+  EXPECT_EQ(made.at("/spendingLimits/alertAt/amount").as_string(), "50.00");
+  EXPECT_TRUE(made.at("/spendingLimits/suspendAt").is_null());
+  const auto both = put(
+    R"(,"spendingLimits":{"alertAt":{"amount":"50","currency":"EUR"},"suspendAt":{"amount":"80.5","currency":"EUR"}})");
+  EXPECT_EQ(both.status, 200u) << both.body;
+  EXPECT_EQ(engine.call("GET", "/v1/users/42").at("/spendingLimits/suspendAt/amount").as_string(), "80.50");
+  EXPECT_EQ(put("").at("/spendingLimits").as_object().size(), 0u);
+}
+
+TEST_F(ApiCatalogue, ALimitThatIsNoneIsRefusedWithItsField) {
+  const auto field = [&](const std::string& limits) {
+    const auto refused = engine.call(
+      "PUT", "/v1/users/42", R"({"name":"Ada","email":"ada@example.com","spendingLimits":)" + limits + "}");
+    EXPECT_EQ(refused.status, 422u) << limits;
+    EXPECT_EQ(refused.at("/errors").as_array().size(), 1u) << refused.body;
+    return std::string{refused.at("/errors/0/field").as_string()};
+  };
+  EXPECT_EQ(field("5"), "spendingLimits");
+  EXPECT_EQ(field(R"({"alertAt":"5"})"), "spendingLimits.alertAt");
+  EXPECT_EQ(field(R"({"alertAt":{"amount":"5"}})"), "spendingLimits.alertAt.currency");
+  EXPECT_EQ(field(R"({"alertAt":{"amount":"0","currency":"USD"}})"), "spendingLimits.alertAt.amount");
+  EXPECT_EQ(field(R"({"suspendAt":{"amount":"-1","currency":"USD"}})"), "spendingLimits.suspendAt.amount");
+  EXPECT_EQ(field(R"({"suspendAt":{"amount":"5","currency":"EUR"}})"), "spendingLimits.suspendAt.currency");
+  EXPECT_EQ(field(R"({"warnAt":{"amount":"5","currency":"USD"}})"), "spendingLimits.warnAt");
+}
+
 TEST_F(ApiCatalogue, AUsersTimeZoneIsOneThatTheSystemKnows) {
   const auto put = [&](const std::string& zone) {
     return engine.call("PUT", "/v1/users/42",

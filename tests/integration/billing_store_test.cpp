@@ -1,7 +1,11 @@
 #include "db/catalogue_store.hpp"
+#include "db/migrations.hpp"
 #include "tests/support/billing_rig.hpp"
 
+#include <algorithm>
+#include <stdexcept>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -197,6 +201,142 @@ TEST_F(BillingStore, AMonthsTableWaitsForNoReader) {
     co_return made.has_value();
   };
   EXPECT_TRUE(test::run(loop, db.transact(reading)).value());
+}
+
+// -- spending limits ---------------------------------------------------------------------
+
+class SpendingLimits : public BillingStore {
+protected:
+  void limit(int user, const std::string& alert_at, const std::string& suspend_at = "NULL") {
+    sql("UPDATE users SET alert_at_micros = " + alert_at + ", suspend_at_micros = " + suspend_at +
+        " WHERE id = " + std::to_string(user));
+  }
+  std::string told() {
+    return sql("SELECT string_agg(subject || ' ' || (body->>'month') || ' ' || (body->>'soFar') || ' of ' || "
+               "(body->>'limit'), ', ' ORDER BY id) FROM outbox");
+  }
+};
+
+TEST_F(SpendingLimits, AreToldOnceAMonthWhenTheyAreReached) {
+  add_active_server(7, at(2, 10));
+  limit(7, "13699", "20548");
+  close_until(at(2, 11));
+  EXPECT_EQ(told(), "");
+  close_until(at(2, 12));
+  EXPECT_EQ(told(), "spending_alert 7 2026-11 0.013699 of 0.013699");
+  EXPECT_EQ(sql("SELECT created_at = " + quoted(at(2, 12)) + " FROM outbox"), "t");
+  close_until(at(2, 20));
+  EXPECT_EQ(told(), "spending_alert 7 2026-11 0.013699 of 0.013699, "
+                    "spending_suspend 7 2026-11 0.020548 of 0.020548");
+  EXPECT_EQ(sql("SELECT body->>'note' FROM outbox WHERE subject LIKE 'spending_suspend%'"),
+            "the servers of this user are to be suspended");
+  EXPECT_EQ(sql("SELECT string_agg(kind || ' ' || month_micros, ', ' ORDER BY kind) FROM passed_limits"),
+            "alert 13699, suspend 20548");
+}
+
+TEST_F(SpendingLimits, CountEachMonthAnew) {
+  add_active_server(7, at(30, 22));
+  limit(7, "13699");
+  close_until(at(31, 1));
+  EXPECT_EQ(told(), "spending_alert 7 2026-11 0.013699 of 0.013699") << "December has but one hour yet";
+  close_until(at(31, 2));
+  EXPECT_EQ(told(), "spending_alert 7 2026-11 0.013699 of 0.013699, "
+                    "spending_alert 7 2026-12 0.013699 of 0.013699");
+}
+
+TEST_F(SpendingLimits, OneThatTheMonthHasPassedAlreadyIsToldWithTheNextHour) {
+  // November has fewer hours than this plan's month, which so is full on the second day.
+  sql("UPDATE plan_prices SET hours_per_month = 24 WHERE plan_id = 'small'");
+  add_active_server(7, at(2, 0));
+  close_until(at(4, 0));
+  limit(7, "4000000");
+  close_until(at(4, 1));
+  EXPECT_EQ(told(), "spending_alert 7 2026-11 5.00 of 4.00");
+}
+
+TEST_F(SpendingLimits, CountWhatIsChargedInTheUsersCurrency) {
+  add_plan("euro", 7'300'000'000, "allocated", "second", "EUR");
+  add_active_server(7, at(2, 10), "euro");
+  add_active_server(8, at(2, 10), "euro");
+  sql("UPDATE users SET currency = 'EUR' WHERE id = 8");
+  limit(7, "1000000");
+  limit(8, "1000000");
+  close_until(at(2, 11));
+  EXPECT_EQ(told(), "spending_alert 8 2026-11 10.00 of 1.00");
+}
+
+TEST_F(SpendingLimits, ACorrectionOfAMonthThatIsOverCountsForNoOther) {
+  const auto server = add_active_server(7, at(30, 20));
+  const auto held = hold(7, server, at(30, 21));
+  ASSERT_EQ(close_until(at(31, 1)), 1);
+  end_hold(held, at(31, 0), "released");
+  limit(7, "13700");
+  ASSERT_EQ(close_until(at(31, 2)), 1);
+  EXPECT_EQ(sql("SELECT month_micros FROM user_balances"), "13699");
+  EXPECT_EQ(told(), "");
+}
+
+TEST_F(SpendingLimits, AnHourThatIsNotClosedTellsNothing) {
+  add_active_server(7, at(2, 10));
+  limit(7, "1");
+  ASSERT_TRUE(test::run(loop, store.ensure_month(at(2, 10))));
+  bool has_failed = false;
+  billing_store failing{db, [&](std::string_view step) {
+                          if (step != "billing.before_commit" || has_failed)
+                            return;
+                          has_failed = true;
+                          throw std::runtime_error("killed");
+                        }};
+  EXPECT_THROW(static_cast<void>(test::run(loop, failing.close(token, at(2, 10), {7}))), std::runtime_error);
+  EXPECT_EQ(told(), "");
+  EXPECT_EQ(sql("SELECT count(*) FROM passed_limits"), "0");
+  EXPECT_EQ(close_until(at(2, 11)), 1);
+  EXPECT_EQ(told(), "spending_alert 7 2026-11 0.006849 of 0.000001");
+}
+
+TEST_F(BillingStore, TheMonthsSumIsThatOfItsCharges) {
+  const auto server = add_active_server(7, at(29, 0));
+  add_active_server(7, at(30, 12), "large");
+  close_until(at(30, 20));
+  become(server, "suspended", at(30, 2));
+  close_until(at(30, 23));
+  EXPECT_EQ(sql("SELECT month_micros = (SELECT sum(amount_micros) FROM charges) FROM user_balances"), "t");
+  close_until(at(31, 2));
+  EXPECT_EQ(sql("SELECT month_micros = (SELECT sum(amount_micros) FROM charges WHERE hour >= month) FROM "
+                "user_balances"),
+            "t");
+}
+
+TEST(SpendingLimitsMigration, KnowsWhatTheMonthHasComeTo) {
+  const auto all = embedded_migrations();
+  const auto own = std::find_if(all.begin(), all.end(), [](const migration& one) {
+    return std::string_view{one.name}.ends_with("_spending_limits");
+  });
+  ASSERT_NE(own, all.end());
+  const auto before = static_cast<std::size_t>(own - all.begin());
+  const test::test_database database{all.first(before)};
+  test::run_sql(database.url(), R"sql(
+    INSERT INTO users (id, name, email, created_at, updated_at) VALUES (7, 'u', 'u@example.test', now(), now());
+    INSERT INTO user_balances (user_id, currency, unbilled_micros) VALUES (7, 'USD', 111), (7, 'EUR', 1000);
+    WITH t (hour, sequence, kind, currency, micros) AS (
+      VALUES ('2026-10-31T23:00:00Z'::timestamptz, 1, 'charges', 'USD', 1),
+             ('2026-11-01T00:00:00Z', 1, 'charges', 'USD', 10),
+             ('2026-11-01T01:00:00Z', 2, 'corrections', 'USD', 50),
+             ('2026-11-01T01:00:00Z', 1, 'charges', 'USD', 50),
+             ('2026-10-31T23:00:00Z', 1, 'charges', 'EUR', 1000)),
+    posted AS (
+      INSERT INTO ledger_transactions (user_id, currency, hour, sequence, kind)
+      SELECT 7, currency, hour, sequence, kind FROM t RETURNING id, currency, hour, sequence)
+    INSERT INTO ledger_postings
+    SELECT p.id, side.account, side.sign * t.micros
+      FROM posted p JOIN t USING (currency, hour, sequence),
+           (VALUES ('unbilled', 1), ('revenue', -1)) AS side (account, sign))sql");
+  boost::asio::io_context loop{1};
+  ASSERT_TRUE(test::run(loop, migrate(database.options(), all.first(before + 1))));
+  EXPECT_EQ(test::run_sql(database.url(),
+                          "SELECT string_agg(currency || ' ' || to_char(month AT TIME ZONE 'UTC', "
+                          "'YYYY-MM-DD') || ' ' || month_micros, ', ' ORDER BY currency) FROM user_balances"),
+            "EUR 2026-10-01 1000, USD 2026-11-01 60");
 }
 
 // -- holds -------------------------------------------------------------------------------

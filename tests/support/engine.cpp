@@ -65,11 +65,12 @@ boost::json::value api_answer::at(std::string_view pointer) const {
 engine::engine(const test_database& database,
                const simulated_panel& panel,
                net::api::edge_options options,
-               rig_options rig_settings)
+               rig_options rig_settings,
+               const clock* business)
     : rig(database, panel, std::move(rig_settings)),
       edge(rig.runtime.loop().get_executor(),
-           {rig.db, rig.runtime.asker(), rig.runtime.timers(), rig.caller, rig.business,
-            rig.runtime.figures(), actors::load_zone},
+           {rig.db, rig.runtime.asker(), rig.runtime.timers(), rig.caller,
+            business == nullptr ? rig.business : *business, rig.runtime.figures(), actors::load_zone},
            with_handlers(std::move(options))),
       server(
         rig.runtime.loop().get_executor(),

@@ -26,7 +26,8 @@ struct api_answer : http_answer {
 };
 
 /// The whole engine in this process: a provisioning rig with its HTTP edge on a free port. Keys: an
-/// operator's without scopes, and those of users 1 and 2 with all scopes.
+/// operator's without scopes, and those of users 1 and 2 with all scopes. With `business`, the edge tells the
+/// time by that clock, which must outlive it.
 class engine {
 public:
   using headers = std::vector<std::pair<std::string, std::string>>;
@@ -34,7 +35,8 @@ public:
   engine(const test_database& database,
          const simulated_panel& panel,
          net::api::edge_options options = {},
-         rig_options rig_settings = {});
+         rig_options rig_settings = {},
+         const clock* business = nullptr);
   ~engine();
 
   /// A request with the operator's key, on a connection of its own. An answer that does not fit

@@ -10,7 +10,9 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <chrono>
 #include <string>
+#include <utility>
 
 namespace skyengine::net::api {
 namespace {
@@ -111,6 +113,58 @@ TEST(ServerQuery, NamesEveryFaultAtOnce) {
   EXPECT_THAT(query->states, testing::ElementsAre(server_state::active, server_state::failed));
   EXPECT_EQ(query->label->second, "b:c");
   EXPECT_EQ(query->page.limit, 50);
+}
+
+TEST(ChargeQuery, ReadsHoursAndWhereThePageBegins) {
+  constexpr std::chrono::sys_seconds november = std::chrono::sys_days{std::chrono::year{2026} / 11 / 1};
+  const auto all = parse_charge_query("charges 1", {});
+  ASSERT_TRUE(all);
+  EXPECT_EQ(all->limit, 50);
+  EXPECT_FALSE(all->after);
+  const auto some = parse_charge_query(
+    "charges 1", {{"from", "2026-11-01T00:00:00Z"},
+                  {"to", "2026-11-01T01:00:00.000001Z"},
+                  {"cursor", make_cursor("charges 1", charge_key(november + 1h, november))}});
+  ASSERT_TRUE(some) << some.error().detail;
+  EXPECT_EQ(some->from, november);
+  EXPECT_EQ(some->to, november + 1h + 1s) << "hours before it include that of 01:00";
+  EXPECT_EQ(some->after, std::pair(november + 1h, november));
+  const auto of_charge =
+    parse_charge_query("charges 1", {{"cursor", make_cursor("charges 1", charge_key(november, {}))}});
+  EXPECT_EQ(of_charge->after, std::pair(november, std::chrono::sys_seconds{}));
+}
+
+TEST(ChargeQuery, ACursorThatNobodyGaveIsRefused) {
+  for (const auto* key : {"", "1", "1.", ".1", "x.0", "1.x", "-1.0", "1.0.0", "9223372036854775807.0",
+                          "3600.9223372036854775807", "253402300801.0"}) {
+    const auto refused = parse_charge_query("charges 1", {{"cursor", make_cursor("charges 1", key)}});
+    ASSERT_FALSE(refused) << key;
+    EXPECT_EQ(refused.error().fields, (std::vector<field_error>{{"cursor", "is none that this list gave"}}))
+      << key;
+  }
+  EXPECT_FALSE(parse_charge_query("charges 1", {{"cursor", make_cursor("charges 2", "3600.0")}}));
+}
+
+TEST(ReportQuery, NamesEveryFaultAtOnce) {
+  const auto refused = parse_report_query(
+    "usage", {{"month", "2026-13"}, {"userId", "0"}, {"limit", "1000"}, {"cursor", "x"}, {"from", "x"}},
+    month_choice::given);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().fields.size(), 5u);
+  EXPECT_FALSE(parse_report_query("preview", {{"month", "2026-11"}}, month_choice::none));
+  const auto query = parse_report_query("usage", {}, month_choice::given);
+  ASSERT_TRUE(query);
+  EXPECT_EQ(query->limit, 1'000);
+  EXPECT_FALSE(query->month || query->user);
+}
+
+TEST(Month, IsAYearAndAMonthOfIt) {
+  EXPECT_EQ(parse_month("2026-11"), std::chrono::sys_days{std::chrono::year{2026} / 11 / 1});
+  EXPECT_EQ(month_text(*parse_month("0000-01")), "0000-01");
+  EXPECT_EQ(month_text(*parse_month("9999-12")), "9999-12");
+  for (const auto* text :
+       {"", "2026", "2026-00", "2026-13", "2026-1", "2026/11", "2026-11-01", "-026-11", "2026-+1"})
+    EXPECT_FALSE(parse_month(text)) << text;
 }
 
 TEST(MediaType, IsJsonInUtf8) {

@@ -115,6 +115,30 @@ TEST(Currency, IsAnUpperCaseIsoCode) {
   EXPECT_EQ(parse_currency("eur").error().code, errc::invalid_request);
 }
 
+TEST(Currency, HasTheMinorUnitOfIso4217) {
+  for (const auto* code : {"USD", "EUR", "MGA", "MRU", "HUF"})
+    EXPECT_EQ(minor_digits({code}), 2) << code;
+  for (const auto* code : {"JPY", "KRW", "ISK", "XAF", "XPF", "CLP", "BIF"})
+    EXPECT_EQ(minor_digits({code}), 0) << code;
+  for (const auto* code : {"KWD", "BHD", "TND", "OMR"})
+    EXPECT_EQ(minor_digits({code}), 3) << code;
+}
+
+TEST(MoneyRounding, GoesToWholeMinorUnitsHalfAwayFromZero) {
+  const auto cents = [](std::int64_t micros) { return round_to_minor({micros}, {"USD"}).micros; };
+  EXPECT_EQ(cents(0), 0);
+  EXPECT_EQ(cents(4'999), 0);
+  EXPECT_EQ(cents(5'000), 10'000);
+  EXPECT_EQ(cents(14'999), 10'000);
+  EXPECT_EQ(cents(20'000), 20'000);
+  EXPECT_EQ(cents(-4'999), 0);
+  EXPECT_EQ(cents(-5'000), -10'000);
+  EXPECT_EQ(cents(-15'000), -20'000);
+  EXPECT_EQ(round_to_minor({1'500'000}, {"JPY"}).micros, 2'000'000);
+  EXPECT_EQ(round_to_minor({1'499'999}, {"JPY"}).micros, 1'000'000);
+  EXPECT_EQ(round_to_minor({1'234'500}, {"KWD"}).micros, 1'235'000);
+}
+
 TEST(Amount, ReadsWithItsCurrency) {
   EXPECT_EQ(to_string(amount{{5'000'000}, {"EUR"}}), "5.00 EUR");
 }
