@@ -245,7 +245,7 @@ asio::awaitable<result<month_facts>> load_facts(transaction& t, user_id user, sy
   auto prices = co_await load_prices_of(t, plans);
   if (!prices)
     co_return prices.error();
-  if (const auto read = co_await load_power_of(t, loaded->servers, prices->lists, from); !read)
+  if (const auto read = co_await load_power_of(t, loaded->servers, prices->lists, month_of(from)); !read)
     co_return read.error();
   co_return month_facts{std::move(loaded->servers), std::move(*prices)};
 }

@@ -334,6 +334,23 @@ TEST_F(ApiMoney, WhatIsForecastIsWhatTheMonthComesTo) {
   EXPECT_EQ(micros(get("/v1/balance?userId=1").at("/items/0/unbilled")), months);
 }
 
+TEST_F(ApiMoney, AForecastKnowsAllThatWasSeenOfTheMonthsPower) {
+  add_plan("metered", 7'300'000, "uptime");
+  const auto server = add_active_server(1, at(30, 10), "metered");
+  see_power(server, at(30, 10), at(30, 11, 30), true);
+  see_power(server, at(30, 12), at(30, 12), false);
+  see_power(server, at(30, 14), at(30, 15, 30), true);
+  close_until(at(30, 16));
+  business.at = instant{at(30, 16)};
+  const auto on = get("/v1/usage?userId=1");
+  // Of six hours that of 12:00 was off; nobody looked in that of 13:00. Eight are to come.
+  EXPECT_EQ(text(on, "/soFar/amount"), "0.05") << on.body;
+  EXPECT_EQ(text(on, "/forecast/amount"), "0.13");
+  see_power(server, at(30, 16, 30), at(30, 16, 30), false);
+  const auto off = get("/v1/usage?userId=1");
+  EXPECT_EQ(text(off, "/forecast/amount"), "0.055") << "and off since half past four";
+}
+
 // -- balance ---------------------------------------------------------------------------
 
 TEST_F(ApiMoney, ABalanceIsToldByCurrency) {
