@@ -128,6 +128,7 @@ result<> engine::compose(const config::settings& settings) {
   nodes_ = std::make_unique<db::node_store>(database);
   schedules_ = std::make_unique<db::postgres_cron_store>(database);
   clean_up_ = std::make_unique<db::clean_up_store>(database);
+  holds_ = std::make_unique<db::hold_store>(database);
   hours_ = std::make_unique<db::billing_store>(database, actors::runtime::crash_point);
   vf::http_transport_options transport;
   transport.base = *base;
@@ -199,7 +200,7 @@ result<> engine::compose(const config::settings& settings) {
                       }});
   children.push_back({"cleaner", [this] {
                         cleaner_ = actors::spawn_cleaner(session_->runtime().system(), loop().get_executor(),
-                                                         *clean_up_, cleaner_options(settings_));
+                                                         *clean_up_, *holds_, cleaner_options(settings_));
                         return caf::actor_cast<caf::strong_actor_ptr>(cleaner_);
                       }});
   actors::billing_options closing;

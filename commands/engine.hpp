@@ -12,6 +12,7 @@
 #include "db/billing_store.hpp"
 #include "db/clean_up_store.hpp"
 #include "db/cron_store.hpp"
+#include "db/hold_store.hpp"
 #include "db/listener.hpp"
 #include "db/node_store.hpp"
 #include "db/panel_store.hpp"
@@ -82,6 +83,7 @@ private:
   std::unique_ptr<db::node_store> nodes_;
   std::unique_ptr<db::cron_store> schedules_;
   std::unique_ptr<db::clean_up_store> clean_up_;
+  std::unique_ptr<db::hold_store> holds_;
   std::unique_ptr<db::billing_store> hours_;
   std::unique_ptr<db::session_lock> name_lock_;
   std::unique_ptr<actors::node_lease> lease_;

@@ -1,7 +1,10 @@
 #pragma once
 
+#include "db/adoption_store.hpp"
 #include "db/audit_log_store.hpp"
 #include "db/catalogue_store.hpp"
+#include "db/drift_store.hpp"
+#include "db/hold_store.hpp"
 #include "db/schedule_store.hpp"
 #include "db/server_store.hpp"
 #include "net/api/commands.hpp"
@@ -56,9 +59,9 @@ private:
 struct edge_state {
   edge_state(edge_services given, edge_options chosen)
       : services(given), options(std::move(chosen)), servers(given.database), catalogue(given.database),
-        api_keys(given.database), audit(given.database), schedules(given.database),
-        keys(api_keys, options.keys), provisioner_gate(options.most_questions),
-        stream_gate(options.most_streams) {}
+        api_keys(given.database), audit(given.database), schedules(given.database), holds(given.database),
+        drift(given.database), adoptions(given.database), keys(api_keys, options.keys),
+        provisioner_gate(options.most_questions), stream_gate(options.most_streams) {}
 
   edge_services services;
   edge_options options;
@@ -67,6 +70,9 @@ struct edge_state {
   db::api_key_store api_keys;
   db::audit_log_store audit;
   db::schedule_store schedules;
+  db::hold_store holds;
+  db::drift_store drift;
+  db::adoption_store adoptions;
   key_guard keys;
   http_figures figures;
   const time_zones zones;
