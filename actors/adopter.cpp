@@ -70,8 +70,8 @@ adopter::adopt(wish what, requester by, std::optional<idempotency_claim> claim) 
   if (!known)
     co_return known.error();
   if (!known->empty())
-    co_return error{errc::conflict,
-                    "it is or was server " + std::to_string(known->begin()->second.value) + " here"};
+    co_return error{errc::conflict, std::string{known->begin()->second.is_over ? "it was" : "it is"} +
+                                      " server " + std::to_string(known->begin()->second.id.value) + " here"};
   const auto record = co_await virtfusion_.call(how(), vf::get_server(what.id));
   if (!record && record.error().what == failure_kind::not_found_server)
     co_return error{errc::conflict, "VirtFusion has no such server"};

@@ -6,8 +6,9 @@ namespace skyengine::db {
 
 namespace {
 
-constexpr statement find_known{
-  "adoption_known", "SELECT virtfusion_id, id FROM servers WHERE virtfusion_id = ANY ($1::bigint[])"};
+constexpr statement find_known{"adoption_known", R"sql(
+  SELECT virtfusion_id, id, state IN ('failed', 'deleted') AS is_over
+    FROM servers WHERE virtfusion_id = ANY ($1::bigint[]))sql"};
 
 constexpr statement find_its_user{"adoption_user", "SELECT 1 FROM users WHERE id = $1::bigint"};
 
@@ -71,7 +72,7 @@ error taken(const error& why) {
 
 } // namespace
 
-asio::awaitable<result<std::map<virtfusion_server_id, server_id>>>
+asio::awaitable<result<std::map<virtfusion_server_id, adoption_store::row_of_ours>>>
 adoption_store::known(std::vector<virtfusion_server_id> ids) {
   std::vector<std::int64_t> asked;
   asked.reserve(ids.size());
@@ -80,9 +81,10 @@ adoption_store::known(std::vector<virtfusion_server_id> ids) {
   const auto found = co_await db_.run(find_known, asked);
   if (!found)
     co_return found.error();
-  std::map<virtfusion_server_id, server_id> all;
+  std::map<virtfusion_server_id, row_of_ours> all;
   for (std::size_t i = 0; i < found->size(); ++i)
-    all.emplace((*found)[i].get<virtfusion_server_id>("virtfusion_id"), (*found)[i].get<server_id>("id"));
+    all.emplace((*found)[i].get<virtfusion_server_id>("virtfusion_id"),
+                row_of_ours{(*found)[i].get<server_id>("id"), (*found)[i].get<bool>("is_over")});
   co_return all;
 }
 

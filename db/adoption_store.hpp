@@ -36,8 +36,13 @@ class adoption_store {
 public:
   explicit adoption_store(database& db) : db_(db) {}
 
-  /// Which rows have had these ids.
-  asio::awaitable<result<std::map<virtfusion_server_id, server_id>>>
+  struct row_of_ours {
+    server_id id;
+    /// It has failed or was deleted.
+    bool is_over = false;
+  };
+  /// Which rows have these ids, or had.
+  asio::awaitable<result<std::map<virtfusion_server_id, row_of_ours>>>
   known(std::vector<virtfusion_server_id> ids);
   asio::awaitable<result<bool>> has_user(user_id id);
 

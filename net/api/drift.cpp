@@ -133,7 +133,8 @@ decide(edge_state& edge, const call& c, db::drift_record one, drift_way how) {
     if (!known)
       co_return known.error();
     if (!known->empty())
-      co_return error{errc::conflict, "it is or was server " + std::to_string(known->begin()->second.value) +
+      co_return error{errc::conflict, "it is or was server " +
+                                        std::to_string(known->begin()->second.id.value) +
                                         " here: it is not deleted as a stranger"};
     co_return what;
   }
