@@ -122,11 +122,9 @@ private:
   actors::runtime::steady_timers& timers() { return session_->runtime().timers(); }
 
   asio::awaitable<result<>> enter() {
-    const auto panel = co_await db::find_panel(session_->database());
-    if (!panel)
-      co_return panel.error();
-    if (*panel == db::panel_kind::demo)
-      co_return error{errc::conflict, "this database is the demo's, whose servers are in its own VirtFusion"};
+    const auto is_real = co_await check_panel();
+    if (!is_real)
+      co_return is_real.error();
     const auto named = co_await name_lock_->acquire(0ms);
     if (!named && named.error().code == errc::conflict)
       co_return error{errc::conflict, "another skyengine adopt is at work on this database"};
@@ -146,6 +144,18 @@ private:
                      if (bug)
                        std::rethrow_exception(bug);
                    });
+    co_return result<>{};
+  }
+
+  /// What is adopted is in a real VirtFusion, so the demo never works on this database from then on.
+  asio::awaitable<result<>> check_panel() {
+    if (!is_dry_run_)
+      co_return co_await db::claim_panel(session_->database(), db::panel_kind::real);
+    const auto panel = co_await db::find_panel(session_->database());
+    if (!panel)
+      co_return panel.error();
+    if (*panel == db::panel_kind::demo)
+      co_return error{errc::conflict, "this database is the demo's"};
     co_return result<>{};
   }
 

@@ -64,10 +64,12 @@ constexpr statement learn_whose{"drift_learn_owner", R"sql(
 
 // The servers before their drift, by id: so nobody waits for another in a circle.
 constexpr statement lock_servers{"drift_lock_servers", R"sql(
-  SELECT id FROM servers
-   WHERE id = ANY ($1::bigint[])
-      OR id IN (SELECT server_id FROM drift WHERE standing AND virtfusion_id = ANY ($2::bigint[]))
-   ORDER BY id FOR UPDATE)sql"};
+  SELECT s.id
+    FROM servers s
+    JOIN (SELECT unnest($1::bigint[]) AS id
+          UNION
+          SELECT server_id FROM drift WHERE standing AND virtfusion_id = ANY ($2::bigint[])) AS w ON w.id = s.id
+   ORDER BY s.id FOR UPDATE OF s)sql"};
 
 #define SKYENGINE_GIVEN_DRIFT                                                                                \
   "WITH given AS (SELECT kind, virtfusion_id, nullif(server_id, 0) AS server_id, seen, detail::jsonb AS "    \
@@ -390,6 +392,18 @@ write(transaction& tx, const finding_columns& found, const clearance_columns& cl
   co_return news;
 }
 
+/// Whether its server is still what it was when it was found.
+result<> check_server(drift_kind kind, const row& server) {
+  if (server.get<bool>("is_busy"))
+    return error{errc::conflict, "the server has an action under way"};
+  const auto state = server.get<std::string_view>("state");
+  const auto is_active = state == "active" && kind != drift_kind::running;
+  const auto is_suspended = state == "suspended" && kind != drift_kind::suspended;
+  if (!is_active && !is_suspended)
+    return error{errc::conflict, "the server is " + std::string{state} + " meanwhile"};
+  return {};
+}
+
 std::string event_detail(const drift_record& one, drift_way how) {
   return "{\"drift\":" + std::to_string(one.id) + ",\"kind\":\"" + std::string{to_string(one.kind)} +
          "\",\"how\":\"" + std::string{to_string(how)} + "\"}";
@@ -613,8 +627,9 @@ asio::awaitable<result<drift_record>> drift_store::resolve(decision what, instan
       co_return error{errc::conflict, "this drift is over: it is " + std::string{to_string(one.state)}};
     if (const auto takes = check_way(one.kind, what.how); !takes)
       co_return takes.error();
-    if (what.how != drift_way::ignore && !server->empty() && server->front().get<bool>("is_busy"))
-      co_return error{errc::conflict, "the server has an action under way"};
+    if (what.how != drift_way::ignore && !server->empty())
+      if (const auto fits = check_server(one.kind, server->front()); !fits)
+        co_return fits.error();
     const auto change = change_for(one, what, found->front().find<instant>("from_at"), now);
     if (!change)
       co_return change.error();
