@@ -43,6 +43,7 @@ struct arguments {
   commands::cron_next_options cron_next;
   std::string cron_expression;
   commands::run_options run;
+  commands::adopt_options adopt;
   commands::billing_preview_options preview;
 };
 
@@ -186,6 +187,15 @@ int run(int argc, char** argv) {
     ->add_option("--at", given.run.at,
                  "A past time in the tick that is meant, as in 2026-11-23T10:00:00Z (default: the latest)")
     ->type_name("TIME");
+
+  auto* adopt = add(&app, "adopt", "Take over the servers that VirtFusion has and the database does not",
+                    [&](const auto&) { return commands::adopt(given.context, given.adopt); });
+  adopt->add_flag("--dry-run", given.adopt.is_dry_run, "Only say what would be done");
+  adopt
+    ->add_option("--map", given.adopt.plans,
+                 "The plan that a server is to have, whatever its package; as often as it takes")
+    ->allow_extra_args(false)
+    ->type_name("SERVER=PLAN");
 
   auto* cron = app.add_subcommand("cron", "Cron expressions");
   cron->require_subcommand(1);

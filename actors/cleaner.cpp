@@ -2,6 +2,7 @@
 
 #include "actors/runtime/coroutines.hpp"
 #include "actors/runtime/prepare.hpp"
+#include "domain/log.hpp"
 
 #include <caf/typed_event_based_actor.hpp>
 
@@ -35,7 +36,7 @@ using implementation = cron_handler_actor::extend<caf::reacts_to<cleaned>>;
 /// Whether a cleaning is still wanted.
 using wanted_flag = std::shared_ptr<bool>;
 
-/// Deletes batch by batch until one is not full.
+/// Does it batch by batch until one is not full.
 template <class Delete>
 asio::awaitable<result<std::int64_t>> empty(Delete batch, std::int64_t rows_at_once, wanted_flag is_wanted) {
   std::int64_t all = 0;
@@ -71,8 +72,29 @@ age_metrics(db::clean_up_store& store, cleaner_options options, instant now, wan
   co_return *detail + *hours;
 }
 
-asio::awaitable<result<cron_outcome>>
-clean_up(db::clean_up_store& store, cleaner_options options, instant now, wanted_flag is_wanted) {
+void tell(const db::hold_record& one) {
+  log::error("a hold of billing is open: an operator has to decide",
+             {{"alert", "hold_open"},
+              {"hold", one.id},
+              {"server_id", one.server.value_or(server_id{}).value},
+              {"user_id", one.user.value},
+              {"reason", one.reason}});
+}
+
+asio::awaitable<result<std::int64_t>> alert_batch(db::hold_store& holds, instant now, std::int64_t most) {
+  const auto told = co_await holds.alert_holds(now, most);
+  if (!told)
+    co_return told.error();
+  for (const auto& one : *told)
+    tell(one);
+  co_return static_cast<std::int64_t>(told->size());
+}
+
+asio::awaitable<result<cron_outcome>> clean_up(db::clean_up_store& store,
+                                               db::hold_store& holds,
+                                               cleaner_options options,
+                                               instant now,
+                                               wanted_flag is_wanted) {
   const auto most = options.rows_at_once;
   auto delete_keys = [&store, until = now - options.keep_keys, most] {
     return store.delete_keys(until, most);
@@ -89,8 +111,13 @@ clean_up(db::clean_up_store& store, cleaner_options options, instant now, wanted
   const auto partitions = co_await age_metrics(store, options, now, is_wanted);
   if (!partitions)
     co_return partitions.error();
+  auto alert = [&holds, now, most] { return alert_batch(holds, now, most); };
+  const auto alerted = co_await empty(alert, most, is_wanted);
+  if (!alerted)
+    co_return alerted.error();
   co_return cron_outcome{R"({"keys":)" + std::to_string(*keys) + R"(,"runs":)" + std::to_string(*runs) +
-                         R"(,"partitions":)" + std::to_string(*partitions) + "}"};
+                         R"(,"partitions":)" + std::to_string(*partitions) + R"(,"holds":)" +
+                         std::to_string(*alerted) + "}"};
 }
 
 struct cleaner_state {
@@ -138,7 +165,7 @@ struct cleaner_state {
     auto& one = under_way.emplace(tick.run, cleaning{{}, is_wanted}).first->second;
     one.promises.emplace_back(promise);
     const implementation handle{self};
-    asio::co_spawn(loop, clean_up(*store, options, instant{tick.scheduled_at}, is_wanted),
+    asio::co_spawn(loop, clean_up(*store, *holds, options, instant{tick.scheduled_at}, is_wanted),
                    [handle, run = tick.run](std::exception_ptr bug, result<cron_outcome> outcome) {
                      if (bug) {
                        log::error("a clean-up failed unexpectedly", {{"error", runtime::describe(bug)}});
@@ -152,6 +179,7 @@ struct cleaner_state {
   implementation::pointer self;
   asio::any_io_executor loop;
   db::clean_up_store* store = nullptr;
+  db::hold_store* holds = nullptr;
   cleaner_options options;
   std::map<run_id, cleaning> under_way;
 };
@@ -159,10 +187,12 @@ struct cleaner_state {
 implementation::behavior_type cleaner(implementation::stateful_pointer<cleaner_state> self,
                                       asio::any_io_executor loop,
                                       db::clean_up_store* store,
+                                      db::hold_store* holds,
                                       cleaner_options options) {
   runtime::prepare(self);
   self->state.loop = std::move(loop);
   self->state.store = store;
+  self->state.holds = holds;
   self->state.options = options;
   return self->state.make_behavior();
 }
@@ -172,8 +202,9 @@ implementation::behavior_type cleaner(implementation::stateful_pointer<cleaner_s
 cron_handler_actor spawn_cleaner(caf::actor_system& system,
                                  asio::any_io_executor loop,
                                  db::clean_up_store& store,
+                                 db::hold_store& holds,
                                  cleaner_options options) {
-  return system.spawn(cleaner, std::move(loop), &store, options);
+  return system.spawn(cleaner, std::move(loop), &store, &holds, options);
 }
 
 } // namespace skyengine::actors

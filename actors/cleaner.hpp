@@ -2,6 +2,7 @@
 
 #include "actors/cron_messages.hpp"
 #include "db/clean_up_store.hpp"
+#include "db/hold_store.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
@@ -25,12 +26,13 @@ struct cleaner_options {
   std::int64_t servers_at_once = 500;
 };
 
-/// Takes the ticks of `daily-clean-up`: metrics of days that are over are rolled up, and what has had its
-/// time by the tick's is deleted. Figures: `keys`, `runs`, and `partitions` (months of metrics). `store` must
-/// outlive it.
+/// Takes the ticks of `daily-clean-up`: metrics of days that are over are rolled up, what has had its time by
+/// the tick's is deleted, and each hold of billing that is open has its alert of the day. Figures: `keys`,
+/// `runs`, `partitions` (months of metrics) and `holds`. Both stores must outlive it.
 cron_handler_actor spawn_cleaner(caf::actor_system& system,
                                  boost::asio::any_io_executor loop,
                                  db::clean_up_store& store,
+                                 db::hold_store& holds,
                                  cleaner_options options);
 
 } // namespace skyengine::actors

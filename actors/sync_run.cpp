@@ -273,7 +273,7 @@ asio::awaitable<bool> sync_run::keep_page(vf::page<vf::server_list_item> page, i
   last_page_ = std::min(std::max(last_page_, page.last_page), most_pages);
   if (page.items.empty())
     last_page_ = std::min(last_page_, next_page_ - 1);
-  listed_page told{tick_.scheduled_at, asked_at, {}};
+  listed_page told{tick_.scheduled_at, asked_at, {}, page.total};
   std::vector<db::listed_observation> seen;
   told.servers.reserve(page.items.size());
   seen.reserve(page.items.size());

@@ -59,6 +59,17 @@ struct run_options {
 /// before.
 int run_tick(const context& given, const run_options& options);
 
+struct adopt_options {
+  /// Only say what would be done.
+  bool is_dry_run = false;
+  /// `SERVER=PLAN`, as they stand on the command line: VirtFusion's id of a server, and the plan that it is
+  /// to have.
+  std::vector<std::string> plans = {};
+};
+/// Takes over what VirtFusion has and we do not, and prints a line for each server; 0, or 3 when something
+/// was left.
+int adopt(const context& given, const adopt_options& options);
+
 /// As they stand on the command line.
 struct cron_next_options {
   std::string expression;

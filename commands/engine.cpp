@@ -130,6 +130,8 @@ result<> engine::compose(const config::settings& settings) {
   clean_up_ = std::make_unique<db::clean_up_store>(database);
   observations_ = std::make_unique<db::metrics_store>(database);
   progress_ = std::make_unique<db::run_progress_store>(database);
+  holds_ = std::make_unique<db::hold_store>(database);
+  drift_ = std::make_unique<db::drift_store>(database);
   hours_ = std::make_unique<db::billing_store>(database, actors::runtime::crash_point);
   vf::http_transport_options transport;
   transport.base = *base;
@@ -141,6 +143,8 @@ result<> engine::compose(const config::settings& settings) {
   guarded_ = std::make_unique<vf::guarded_transport>(*transport_, [this] { return lease_->is_held(); });
   caller_ = std::make_unique<actors::virtfusion_caller>(runtime.asker(), timers(),
                                                         actors::virtfusion_gateway_actor{});
+  drift_watcher_ = std::make_unique<actors::drift_watcher>(*caller_, *drift_, session_->business());
+  drift_observer_ = std::make_unique<actors::drift_observer>(*drift_watcher_);
   net::api::edge_options edge;
   edge.patience = settings.http.patience;
   edge.keep_keys = settings.idempotency.keep;
@@ -201,14 +205,15 @@ result<> engine::compose(const config::settings& settings) {
                       }});
   children.push_back({"cleaner", [this] {
                         cleaner_ = actors::spawn_cleaner(session_->runtime().system(), loop().get_executor(),
-                                                         *clean_up_, cleaner_options(settings_));
+                                                         *clean_up_, *holds_, cleaner_options(settings_));
                         return caf::actor_cast<caf::strong_actor_ptr>(cleaner_);
                       }});
   const auto looking = metrics_sync_options(settings);
   children.push_back({"metrics_sync", [this, looking] {
                         sync_ = actors::spawn_metrics_sync(
                           session_->runtime().system(), loop().get_executor(),
-                          {*caller_, *observations_, *progress_, session_->business()}, looking);
+                          {*caller_, *observations_, *progress_, session_->business(), drift_observer_.get()},
+                          looking);
                         edge_->set_metrics_sync(sync_);
                         return caf::actor_cast<caf::strong_actor_ptr>(sync_);
                       }});

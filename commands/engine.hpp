@@ -3,6 +3,7 @@
 #include "actors/billing.hpp"
 #include "actors/cleaner.hpp"
 #include "actors/cron_timer.hpp"
+#include "actors/drift_observer.hpp"
 #include "actors/metrics_sync.hpp"
 #include "actors/node_lease.hpp"
 #include "actors/server_provisioner.hpp"
@@ -13,6 +14,8 @@
 #include "db/billing_store.hpp"
 #include "db/clean_up_store.hpp"
 #include "db/cron_store.hpp"
+#include "db/drift_store.hpp"
+#include "db/hold_store.hpp"
 #include "db/listener.hpp"
 #include "db/metrics_store.hpp"
 #include "db/node_store.hpp"
@@ -87,12 +90,16 @@ private:
   std::unique_ptr<db::clean_up_store> clean_up_;
   std::unique_ptr<db::metrics_store> observations_;
   std::unique_ptr<db::run_progress_store> progress_;
+  std::unique_ptr<db::hold_store> holds_;
+  std::unique_ptr<db::drift_store> drift_;
   std::unique_ptr<db::billing_store> hours_;
   std::unique_ptr<db::session_lock> name_lock_;
   std::unique_ptr<actors::node_lease> lease_;
   std::unique_ptr<net::virtfusion::http_transport> transport_;
   std::unique_ptr<net::virtfusion::guarded_transport> guarded_;
   std::unique_ptr<actors::virtfusion_caller> caller_;
+  std::unique_ptr<actors::drift_watcher> drift_watcher_;
+  std::unique_ptr<actors::drift_observer> drift_observer_;
   std::unique_ptr<actors::saga_services> services_;
   std::unique_ptr<net::api::edge> edge_;
   std::unique_ptr<net::http::server> server_;

@@ -8,6 +8,7 @@
 #include "commands/database_session.hpp"
 #include "db/clean_up_store.hpp"
 #include "db/cron_store.hpp"
+#include "db/hold_store.hpp"
 #include "db/node_store.hpp"
 #include "db/schedule_store.hpp"
 #include "db/session_lock.hpp"
@@ -202,7 +203,7 @@ private:
       co_return;
     if (!co_await lease_.acquire())
       co_return;
-    cleaner_ = actors::spawn_cleaner(session_->runtime().system(), loop().get_executor(), clean_up_,
+    cleaner_ = actors::spawn_cleaner(session_->runtime().system(), loop().get_executor(), clean_up_, holds_,
                                      cleaner_options(settings_));
     actors::cron_timer_options options;
     options.clock_rate = session_->business().rate();
@@ -256,6 +257,7 @@ private:
   db::schedule_store schedules_{session_->database()};
   db::postgres_cron_store store_{session_->database()};
   db::clean_up_store clean_up_{session_->database()};
+  db::hold_store holds_{session_->database()};
   db::node_store nodes_{session_->database()};
   std::unique_ptr<db::session_lock> name_lock_;
   actors::node_lease lease_;

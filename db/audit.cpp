@@ -66,6 +66,10 @@ constexpr statement check_invariants{"audit", R"sql(
          count(*) FILTER (WHERE e.to_state IS DISTINCT FROM s.state)
     FROM servers s LEFT JOIN last_events e ON e.server_id = s.id
   UNION ALL
+  SELECT 'an open hold of drift belongs to drift that is open', count(*), count(*) FILTER (WHERE d.id IS NULL)
+    FROM holds h LEFT JOIN drift d ON d.hold_id = h.id AND d.state = 'open'
+   WHERE h.kind = 'drift' AND h.outcome IS NULL
+  UNION ALL
   -- Its end has a minute to be written. A node that is gone ends nothing: whoever fires next takes its runs over.
   SELECT 'no run is open past its time-out', count(*),
          count(*) FILTER (WHERE r.deadline < clock_timestamp() - interval '1 minute')

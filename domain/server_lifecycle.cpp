@@ -39,9 +39,10 @@ bool may_become(server_state from, server_state to) noexcept {
   case building:
     return is_one_of(to, {active, failed, deleting});
   case active:
-    return is_one_of(to, {suspended, deleting});
+    // At once, when it is gone from VirtFusion and an operator has said that it is not to come back.
+    return is_one_of(to, {suspended, deleting, deleted});
   case suspended:
-    return is_one_of(to, {active, deleting});
+    return is_one_of(to, {active, deleting, deleted});
   case failed:
     return is_one_of(to, {deleting});
   case deleting:

@@ -412,6 +412,30 @@ api_key_draft parse_api_key(const json::object& body, field_faults& faults) {
   return wanted;
 }
 
+hold_draft parse_hold(const json::object& body, field_faults& faults) {
+  hold_draft wanted;
+  field_reader fields{body, faults};
+  if (const auto server = fields.integer("serverId", optional, 1))
+    wanted.server = server_id{*server};
+  if (const auto user = fields.integer("userId", optional, 1))
+    wanted.user = user_id{*user};
+  if (body.contains("serverId") == body.contains("userId"))
+    fields.fault("serverId", "either serverId or userId says whose time is held");
+  wanted.reason = fields.text("reason", required, check_text).value_or("");
+  fields.finish();
+  return wanted;
+}
+
+std::optional<drift_way> parse_drift_resolution(const json::object& body, field_faults& faults) {
+  field_reader fields{body, faults};
+  const auto text = fields.text("how", required);
+  const auto how = text ? parse_drift_way(*text) : std::nullopt;
+  if (text && !how)
+    fields.fault("how", "is not one of adopt, ignore, delete, take_over");
+  fields.finish();
+  return how;
+}
+
 std::optional<std::int64_t> parse_id(std::string_view text) noexcept {
   std::int64_t number = 0;
   if (text.empty() || text.front() < '1' || text.front() > '9')
@@ -443,6 +467,25 @@ result<std::pair<page_request, std::optional<std::int64_t>>> parse_id_page(std::
       return unreadable({{"cursor", "is none that this list gave"}});
   }
   return std::pair{std::move(*page), after};
+}
+
+result<std::optional<std::size_t>>
+take_choice(query_parameters& query, std::string_view name, std::span<const std::string_view> choices) {
+  const auto has_name = [&](const auto& one) { return one.name == name; };
+  const auto first = std::find_if(query.begin(), query.end(), has_name);
+  if (first == query.end())
+    return std::optional<std::size_t>{};
+  const auto chosen = std::find(choices.begin(), choices.end(), first->value);
+  if (chosen == choices.end() || std::count_if(query.begin(), query.end(), has_name) > 1) {
+    std::string reason = "is not one of ";
+    for (const auto choice : choices)
+      reason.append(choice == choices.front() ? "" : ", ").append(choice);
+    return error{errc::malformed_request,
+                 "query parameter " + std::string{name} + ": " + reason,
+                 {{std::string{name}, reason}}};
+  }
+  query.erase(first);
+  return std::optional{static_cast<std::size_t>(chosen - choices.begin())};
 }
 
 result<server_query> parse_server_query(std::string_view list, const query_parameters& query) {

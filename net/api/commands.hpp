@@ -1,6 +1,7 @@
 #pragma once
 
 #include "domain/catalogue.hpp"
+#include "domain/drift.hpp"
 #include "domain/error.hpp"
 #include "domain/ids.hpp"
 #include "domain/server_lifecycle.hpp"
@@ -13,6 +14,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -50,6 +52,16 @@ struct api_key_draft {
 };
 api_key_draft parse_api_key(const boost::json::object& body, field_faults& faults);
 
+/// Whose time is held, and why: `server` or `user`, exactly one of them unless there are faults.
+struct hold_draft {
+  std::optional<server_id> server;
+  std::optional<user_id> user;
+  std::string reason;
+};
+hold_draft parse_hold(const boost::json::object& body, field_faults& faults);
+/// `{"how": …}`; nullopt with a fault.
+std::optional<drift_way> parse_drift_resolution(const boost::json::object& body, field_faults& faults);
+
 /// An id in a path: a positive integer in plain digits; nullopt for anything else, which names nothing.
 std::optional<std::int64_t> parse_id(std::string_view text) noexcept;
 
@@ -76,6 +88,10 @@ result<page_request> parse_page(std::string_view list, const query_parameters& q
 /// The same for a list in order of numeric ids: the page, and the id that it begins behind.
 result<std::pair<page_request, std::optional<std::int64_t>>> parse_id_page(std::string_view list,
                                                                            const query_parameters& query);
+/// Takes the parameter `name` out of the query, which is one of `choices`: its place there; nullopt where it
+/// is not given. errc::malformed_request.
+result<std::optional<std::size_t>>
+take_choice(query_parameters& query, std::string_view name, std::span<const std::string_view> choices);
 result<server_query> parse_server_query(std::string_view list, const query_parameters& query);
 
 struct charge_query {

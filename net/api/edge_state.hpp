@@ -1,7 +1,10 @@
 #pragma once
 
+#include "db/adoption_store.hpp"
 #include "db/audit_log_store.hpp"
 #include "db/catalogue_store.hpp"
+#include "db/drift_store.hpp"
+#include "db/hold_store.hpp"
 #include "db/metric_series_store.hpp"
 #include "db/money_store.hpp"
 #include "db/schedule_store.hpp"
@@ -60,8 +63,8 @@ struct edge_state {
   edge_state(edge_services given, edge_options chosen)
       : services(given), options(std::move(chosen)), servers(given.database), catalogue(given.database),
         api_keys(given.database), audit(given.database), schedules(given.database),
-        metric_series(given.database), money(given.database), keys(api_keys, options.keys),
-        provisioner_gate(options.most_questions),
+        metric_series(given.database), money(given.database), holds(given.database), drift(given.database),
+        adoptions(given.database), keys(api_keys, options.keys), provisioner_gate(options.most_questions),
         stream_gate(options.most_streams) {}
 
   edge_services services;
@@ -73,6 +76,9 @@ struct edge_state {
   db::schedule_store schedules;
   db::metric_series_store metric_series;
   db::money_store money;
+  db::hold_store holds;
+  db::drift_store drift;
+  db::adoption_store adoptions;
   key_guard keys;
   http_figures figures;
   const time_zones zones;

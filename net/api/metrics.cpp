@@ -146,6 +146,16 @@ void add_sync(collection& all, const actors::sync_figures& figures) {
   all.gauge(left, left_help, as_double(figures.live_left), of("live"));
 }
 
+void add_drift(collection& all, const std::map<drift_kind, std::int64_t>& open) {
+  for (int i = 0; i <= static_cast<int>(drift_kind::unknown); ++i) {
+    const auto kind = static_cast<drift_kind>(i);
+    const auto found = open.find(kind);
+    all.gauge("drift", "Open differences between VirtFusion and the records of servers, by kind.",
+              found == open.end() ? 0.0 : static_cast<double>(found->second),
+              {{"kind", std::string{to_string(kind)}}});
+  }
+}
+
 /// By name: what each actor dropped, as far as it has deadlines at all.
 using drops = std::map<std::string_view, std::uint64_t>;
 
@@ -282,6 +292,8 @@ answer get_metrics(edge_state& edge, const call&) {
     for (const auto& [state, count] : *counts)
       all.gauge("servers", "Servers, by state.", static_cast<double>(count),
                 {{"state", std::string{to_string(state)}}});
+  if (const auto counts = co_await edge.drift.count_open())
+    add_drift(all, *counts);
   add_database(all, edge.services.database.counters());
   add_process(all);
   http::response answer;

@@ -207,4 +207,41 @@ void write(json_writer& out, const schedule_run& one, std::string_view owner) {
   out.end_object();
 }
 
+void write(json_writer& out, const db::hold_record& one) {
+  out.begin_object();
+  out.member("id", one.id);
+  out.optional_member("serverId", one.server);
+  out.member("userId", one.user);
+  out.member("kind", one.kind);
+  out.member("reason", one.reason);
+  out.member("from", one.from);
+  out.member("createdAt", one.created_at);
+  out.member("createdBy", one.created_by);
+  out.member("until", one.until);
+  out.key("outcome");
+  one.outcome ? out.value(to_string(*one.outcome)) : out.value(std::nullopt);
+  out.member("endedBy", one.ended_by);
+  out.end_object();
+}
+
+void write(json_writer& out, const db::drift_record& one) {
+  out.begin_object();
+  out.member("id", one.id);
+  out.member("kind", to_string(one.kind));
+  out.member("serverId", one.server);
+  out.member("virtfusionId", one.virtfusion_id);
+  out.member("state", to_string(one.state));
+  out.member("seen", one.seen);
+  out.key("detail");
+  out.raw(one.detail);
+  out.member("firstSeenAt", one.first_seen);
+  out.member("lastSeenAt", one.last_seen);
+  out.member("holdId", one.hold);
+  out.key("resolution");
+  one.resolution ? out.value(to_string(*one.resolution)) : out.value(std::nullopt);
+  out.member("endedAt", one.ended_at);
+  out.member("endedBy", one.ended_by);
+  out.end_object();
+}
+
 } // namespace skyengine::net::api

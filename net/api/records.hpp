@@ -1,5 +1,7 @@
 #pragma once
 
+#include "db/drift_store.hpp"
+#include "db/hold_store.hpp"
 #include "domain/action.hpp"
 #include "domain/api_key.hpp"
 #include "domain/catalogue.hpp"
@@ -34,6 +36,9 @@ void write(json_writer& out, const region& one);
 void write(json_writer& out, const user& one);
 /// `text` is the key itself, shown once; empty: left out.
 void write(json_writer& out, const api_key& one, const std::string& text = {});
+
+void write(json_writer& out, const db::hold_record& one);
+void write(json_writer& out, const db::drift_record& one);
 
 /// `next`: the times at which it fires next.
 void write(json_writer& out,

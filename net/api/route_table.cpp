@@ -65,6 +65,15 @@ constexpr std::array table{
   route{verb::post,    "/v1/cron/{name}/backfill", operators, "cron:write",      json, post_backfill},
   route{verb::post,    "/v1/cron/{name}/runs/{id}/cancel", operators, "cron:write", json, cancel_run},
 
+  route{verb::get,     "/v1/holds",                operators, "billing:read",    json, list_holds},
+  route{verb::post,    "/v1/holds",                operators, "billing:write",   json, post_hold},
+  route{verb::get,     "/v1/holds/{id}",           operators, "billing:read",    json, get_hold},
+  route{verb::post,    "/v1/holds/{id}/release",   operators, "billing:write",   json, release_hold},
+  route{verb::post,    "/v1/holds/{id}/write-off", operators, "billing:write",   json, write_off_hold},
+  route{verb::get,     "/v1/drift",                operators, "servers:read",    json, list_drift},
+  route{verb::get,     "/v1/drift/{id}",           operators, "servers:read",    json, get_drift},
+  route{verb::post,    "/v1/drift/{id}/resolve",   operators, "servers:write",   json, resolve_drift},
+
   route{verb::get,     "/v1/api-keys",             operators, "keys:write",      json, list_api_keys},
   route{verb::post,    "/v1/api-keys",             operators, "keys:write",      json, post_api_key},
   route{verb::get,     "/v1/api-keys/{id}",        operators, "keys:write",      json, get_api_key},

@@ -55,8 +55,20 @@ answer cancel_run(edge_state& edge, const call& c);
 answer get_openapi(edge_state& edge, const call& c);
 answer get_docs(edge_state& edge, const call& c);
 
+// drift.cpp
+answer list_drift(edge_state& edge, const call& c);
+answer get_drift(edge_state& edge, const call& c);
+answer resolve_drift(edge_state& edge, const call& c);
+
 // events.cpp
 answer get_server_events(edge_state& edge, const call& c);
+
+// holds.cpp
+answer list_holds(edge_state& edge, const call& c);
+answer get_hold(edge_state& edge, const call& c);
+answer post_hold(edge_state& edge, const call& c);
+answer release_hold(edge_state& edge, const call& c);
+answer write_off_hold(edge_state& edge, const call& c);
 
 // metrics.cpp
 answer get_metrics(edge_state& edge, const call& c);

@@ -57,12 +57,26 @@ protected:
 TEST_F(RunCommand, RunsATickOnceAndSaysSo) {
   EXPECT_EQ(run({"clean-up", "--at", "2026-03-02T03:00:00Z"}), 0) << errors();
   EXPECT_EQ(output,
-            "daily-clean-up 2026-03-01T03:45:00Z succeeded {\"keys\": 0, \"runs\": 0, \"partitions\": 0}\n");
+            "daily-clean-up 2026-03-01T03:45:00Z succeeded {\"keys\": 0, \"runs\": 0, \"partitions\": 0, \"holds\": 0}\n");
   EXPECT_EQ(run({"clean-up", "--at", "2026-03-01T03:45:00Z"}), 0);
   EXPECT_THAT(output, HasSubstr("it has run already, nothing was done"));
   EXPECT_EQ(sql("SELECT count(*) || ' ' || max(attempts) FROM runs"), "1 1");
   // Nothing else is fired by it.
   EXPECT_EQ(sql("SELECT count(*) FROM schedules WHERE next_at IS NOT NULL"), "0");
+}
+
+TEST_F(RunCommand, TellsOfEachOpenHoldOnceADay) {
+  sql("INSERT INTO users (id, name, email, created_at, updated_at) VALUES (1, 'u', 'u@example.test', now(), "
+      "now())");
+  sql("INSERT INTO holds (user_id, kind, reason, from_at, created_at, created_by, alerted_at) VALUES (1, "
+      "'operator', "
+      "'a dispute', '2026-02-01', '2026-02-01', 'operator', '2026-02-01')");
+  EXPECT_EQ(run({"clean-up", "--at", "2026-03-02T03:00:00Z"}), 0) << errors();
+  EXPECT_THAT(output, HasSubstr("\"holds\": 1"));
+  EXPECT_THAT(errors(), HasSubstr("hold_open"));
+  EXPECT_EQ(run({"clean-up", "--at", "2026-03-01T03:00:00Z"}), 0);
+  EXPECT_THAT(output, HasSubstr("\"holds\": 0"));
+  EXPECT_EQ(sql("SELECT count(*) FROM outbox"), "1");
 }
 
 TEST_F(RunCommand, TakesTheLatestTickByItself) {

@@ -1,5 +1,6 @@
 #include "actors/cleaner.hpp"
 #include "db/clean_up_store.hpp"
+#include "db/hold_store.hpp"
 #include "db/metric_series_store.hpp"
 #include "tests/support/at_end.hpp"
 #include "tests/support/engine.hpp"
@@ -148,10 +149,12 @@ TEST_F(MetricSeries, TheDailyCleanUpRollsUpAndDrops) {
   db::database own{runtime.loop().get_executor(), base.options()};
   ASSERT_TRUE(test::run(runtime.loop(), own.connect()));
   db::clean_up_store clean_up{own};
+  db::hold_store holds{own};
   actors::cleaner_options options;
   options.keep_detail = 72h;
   options.servers_at_once = 2;
-  auto cleaner = actors::spawn_cleaner(runtime.system(), runtime.loop().get_executor(), clean_up, options);
+  auto cleaner =
+    actors::spawn_cleaner(runtime.system(), runtime.loop().get_executor(), clean_up, holds, options);
   const actors::cron_tick tick{{1}, {1}, first_day + 48h + 72h};
   const auto outcome =
     test::run(runtime.loop(), runtime.asker().ask<actors::cron_outcome>(cleaner, 20s, tick));

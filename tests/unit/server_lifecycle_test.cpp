@@ -32,7 +32,8 @@ TEST(ServerState, TakesTheseStepsAndNoOthers) {
     {creating, building},  {creating, failed},  {creating, deleting},  {creating, deleted},
     {building, active},    {building, failed},  {building, deleting},  {active, suspended},
     {active, deleting},    {suspended, active}, {suspended, deleting}, {failed, deleting},
-    {deleting, deleted},   {deleting, active},  {deleting, suspended},
+    {deleting, deleted},   {deleting, active},  {deleting, suspended}, {active, deleted},
+    {suspended, deleted},
   };
   for (const auto from : all_states)
     for (const auto to : all_states)

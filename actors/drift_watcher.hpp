@@ -1,0 +1,94 @@
+#pragma once
+
+#include "actors/runtime/steady_timers.hpp"
+#include "actors/virtfusion_caller.hpp"
+#include "db/drift_store.hpp"
+#include "domain/clock.hpp"
+#include "domain/drift.hpp"
+#include "net/virtfusion/records.hpp"
+
+#include <boost/asio/awaitable.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <vector>
+
+namespace skyengine::actors {
+
+struct drift_options {
+  /// Servers that are looked at by a call of their own, between two ends of a list, before drift is believed.
+  /// What there is no look left for waits for the next list.
+  int most_looks = 200;
+  /// Servers that are missing in a list are counted so many at once.
+  int rows_at_once = 500;
+};
+
+/// Compares what VirtFusion says of its servers with what we know of ours: page by page of each full list,
+/// record by record of those that are read whole. What differs becomes a row with its hold, event and alert;
+/// what is right again ends it.
+///
+/// A server that has an action under way, or whose action ended after the look was asked for, is not judged.
+/// Used on the loop's thread only; several pages may be under way at once. What it is made of must outlive
+/// it.
+class drift_watcher {
+public:
+  drift_watcher(virtfusion_caller& virtfusion,
+                db::drift_store& store,
+                const clock& business,
+                drift_options options = {})
+      : virtfusion_(virtfusion), store_(store), business_(business), options_(options),
+        looks_left_(options.most_looks) {}
+
+  struct listed_server {
+    virtfusion_server_id id;
+    virtfusion_user_id owner;
+    bool is_suspended = false;
+  };
+  /// One page of the list, asked for at `asked_at`. `total`: how many servers the page says that there are,
+  /// where that is known: when it changes, or is not how many came, the list proves nothing.
+  boost::asio::awaitable<result<>> on_page(std::vector<listed_server> servers,
+                                           instant asked_at,
+                                           std::optional<std::int64_t> total = std::nullopt);
+  /// The list, begun then, is over. Only one that is whole says that a server is missing.
+  boost::asio::awaitable<result<>> on_list_end(instant begun_at, bool is_complete);
+  /// One server's record, with its power where it was asked for.
+  boost::asio::awaitable<result<>> on_record(net::virtfusion::server_record record, instant asked_at);
+
+private:
+  struct outcome {
+    std::vector<db::drift_finding> found;
+    std::vector<db::drift_clearance> cleared;
+  };
+  using look = net::virtfusion::call_result<net::virtfusion::server_record>;
+
+  boost::asio::awaitable<result<>> compare(std::vector<listed_server> servers, instant asked_at);
+  boost::asio::awaitable<result<>>
+  judge_record(db::drift_match match, net::virtfusion::server_record record, instant asked_at, outcome& all);
+  boost::asio::awaitable<std::optional<server_resources>> resources_of(package_id package);
+  boost::asio::awaitable<result<>> find_missing(instant begun_at);
+  boost::asio::awaitable<result<>> confirm_gone(db::drift_store::absentee one);
+  boost::asio::awaitable<result<>> look_for_strangers(instant begun_at);
+  boost::asio::awaitable<look> look_at(virtfusion_server_id id);
+  boost::asio::awaitable<result<>> report(outcome all);
+  call_options how() const;
+
+  virtfusion_caller& virtfusion_;
+  db::drift_store& store_;
+  const clock& business_;
+  drift_options options_;
+
+  // The list that is being read.
+  int looks_left_;
+  std::int64_t listed_ = 0;
+  std::optional<std::int64_t> total_;
+  /// Something of it was not compared, or it changed while it was read.
+  bool is_unproven_ = false;
+
+  /// What VirtFusion said that its packages have, and until when that is believed.
+  std::map<package_id, server_resources> packages_;
+  runtime::steady_time packages_until_{};
+};
+
+} // namespace skyengine::actors
