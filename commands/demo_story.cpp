@@ -296,6 +296,22 @@ private:
     const auto rate = node_.session().business().rate();
     say("\n5. Hours pass: one takes " + std::to_string(3'600 / std::max<std::int64_t>(rate, 1)) + " s here");
     co_await wait_for_charges(2);
+    const auto target = "/v1/servers/" + std::to_string(memory_.server) + "/metrics?step=hour";
+    for (;;) {
+      const auto series = co_await call(http::verb::get, target);
+      expect(series.status == 200, "metrics cannot be read");
+      const auto& points = series.body.as_object().at("points").as_array();
+      if (!points.empty() && points.back().as_object().at("power").is_string()) {
+        const auto& last = points.back().as_object();
+        say("  measured      power " + std::string{last.at("power").as_string()} + ", CPU " +
+            std::to_string(static_cast<int>(last.at("cpuPercent").to_number<double>())) + " %, " +
+            json::serialize(last.at("memoryUsedBytes")) + " bytes of memory, " +
+            json::serialize(last.at("trafficInBytes")) + " bytes in");
+        co_return;
+      }
+      expect(panel_.is_running(), "the simulated VirtFusion has ended");
+      co_await pause(200ms);
+    }
   }
 
   /// What the first server was charged, and that it is what its plan says, to the micro.
@@ -303,7 +319,11 @@ private:
     const auto target = "/v1/servers/" + std::to_string(memory_.server);
     const auto record = co_await call(http::verb::get, target);
     expect(record.status == 200, "a server cannot be read");
-    const auto since = parse_whole_seconds(record.body.as_object().at("activeAt").as_string());
+    // Events have whole seconds, and bills follow events.
+    std::string active_at{record.body.as_object().at("activeAt").as_string()};
+    active_at.resize(sizeof "2026-01-01T00:00:00" - 1);
+    const auto since = parse_whole_seconds(active_at + 'Z');
+    expect(since.has_value(), "the time when the server became active cannot be read");
     while (memory_.charged.size() < wanted) {
       expect(panel_.is_running(), "the simulated VirtFusion has ended");
       co_await pause(200ms);

@@ -27,8 +27,8 @@ constexpr statement update_plan{"plan_update", R"sql(
                    active = $6::boolean, updated_at = $7::timestamptz
    WHERE id = $1 AND (name, virtfusion_package_id, os_template_ids, ipv6, active)
                      IS DISTINCT FROM ($2, $3::bigint, $4::bigint[], $5::boolean, $6::boolean))sql"};
-// A plan's first terms hold from its beginning, later ones from the first full hour after their commit, and never from
-// before those that they take the place of.
+// A plan's first terms hold from its beginning, later ones from the first full hour after their commit, and
+// never from before those that they take the place of.
 constexpr statement put_terms{"plan_put_terms", R"sql(
   INSERT INTO plan_prices (plan_id, valid_from, price_micros, hours_per_month, basis, granularity)
   SELECT $1, CASE WHEN last.plan_id IS NULL THEN date_trunc('hour', $6::timestamptz)
