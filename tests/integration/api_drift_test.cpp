@@ -18,7 +18,7 @@ using testing::HasSubstr;
 /// What operators can do about drift.
 class ApiDrift : public testing::Test {
 protected:
-  ~ApiDrift() override {
+  void TearDown() override {
     const auto invariants = test::run(engine.rig.runtime.loop(), db::audit(engine.rig.db));
     EXPECT_TRUE(invariants);
     for (const auto& one : *invariants)
@@ -32,6 +32,7 @@ protected:
     const auto begun_at = engine.rig.business.now();
     const auto page = ask(vf::list_servers()).value();
     std::vector<actors::drift_watcher::listed_server> servers;
+    servers.reserve(page.items.size());
     for (const auto& one : page.items)
       servers.push_back({one.id, one.owner, one.is_suspended});
     EXPECT_TRUE(test::run(engine.rig.runtime.loop(), watcher.on_page(servers, begun_at, page.total)));

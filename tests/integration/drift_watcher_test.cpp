@@ -36,6 +36,7 @@ protected:
       const auto page = run(vf::list_servers(number, page_size)).value();
       last = page.last_page;
       std::vector<drift_watcher::listed_server> servers;
+      servers.reserve(page.items.size());
       for (const auto& one : page.items)
         servers.push_back({one.id, one.owner, one.is_suspended});
       const auto told =
