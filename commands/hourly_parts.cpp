@@ -11,13 +11,20 @@ namespace skyengine::commands {
 
 namespace asio = boost::asio;
 
+namespace {
+
+// What the sync has counted stands under this name, while it runs and in the end.
+constexpr const char* sync_part = "sync";
+
+} // namespace
+
 hourly_parts::hourly_parts(database_session& session,
                            const config::settings& settings,
                            actors::virtfusion_caller& virtfusion,
                            const actors::node_lease& lease)
     : session_(session), lease_(lease), virtfusion_(virtfusion), looking_(metrics_sync_options(settings)),
       closing_(billing_options(settings, session.business())), observations_(session.database()),
-      progress_(session.database()), hours_(session.database(), actors::runtime::crash_point) {}
+      progress_(session.database(), sync_part), hours_(session.database(), actors::runtime::crash_point) {}
 
 const actors::metrics_sync_actor& hourly_parts::start_sync() {
   const actors::metrics_sync_services services{virtfusion_, observations_, progress_, session_.business()};
@@ -37,7 +44,7 @@ const actors::billing_actor& hourly_parts::start_billing() {
 const actors::cron_handler_actor& hourly_parts::start_handler() {
   handler_ = actors::spawn_joint_handler(
     session_.runtime().system(),
-    {{"sync", [this] { return caf::actor_cast<actors::cron_handler_actor>(sync_); }},
+    {{sync_part, [this] { return caf::actor_cast<actors::cron_handler_actor>(sync_); }},
      {"billing", [this] { return caf::actor_cast<actors::cron_handler_actor>(billing_); }}});
   return handler_;
 }
