@@ -23,6 +23,8 @@ struct closed_hours {
   std::uint64_t corrections = 0;
   /// Nothing that could be closed is left.
   bool is_done = false;
+  /// It was told to stop before that.
+  bool is_cut = false;
   db::billing_permission permission;
 };
 
@@ -165,8 +167,11 @@ private:
 
 asio::awaitable<result<closed_hours>>
 close_hours(billing_services services, billing_options options, stop_flag is_stopped) {
-  billing_pass pass{std::move(services), options, std::move(is_stopped)};
-  co_return co_await pass.run();
+  billing_pass pass{std::move(services), options, is_stopped};
+  auto done = co_await pass.run();
+  if (done)
+    done->is_cut = *is_stopped && !done->is_done;
+  co_return done;
 }
 
 cron_outcome to_outcome(const closed_hours& closed) {
@@ -264,8 +269,12 @@ struct billing_state {
       // Those that wait for their sync are looked at again.
       if (outcome->is_done && (!closed_until || *closed_until >= pass_until))
         done_until = pass_until;
-      for (auto& promise : serving)
-        promise.deliver(to_outcome(*outcome));
+      for (auto& promise : serving) {
+        if (outcome->is_cut)
+          promise.fail({errc::database_unavailable, "it was told to stop before every hour was closed"});
+        else
+          promise.deliver(to_outcome(*outcome));
+      }
     } else {
       log::warn("hours could not be closed", {{"error", outcome.error().detail}});
       for (auto& promise : serving)
