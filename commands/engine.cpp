@@ -84,12 +84,7 @@ engine::start(const config::settings& settings, const std::filesystem::path& dat
   if (!session)
     return session.error();
   one->session_ = std::move(*session);
-  const auto claimed = run_to_end(one->loop(), db::claim_panel(one->session_->database(), panel));
-  if (!claimed && claimed.error().code == errc::conflict)
-    return error{errc::conflict, claimed.error().detail + ": use another " +
-                                   (settings.database.url.empty() ? "--data-dir than " + data_dir.string()
-                                                                  : "database.url (DATABASE_URL)")};
-  if (!claimed)
+  if (const auto claimed = claim_panel(*one->session_, settings, data_dir, panel); !claimed)
     return claimed.error();
   const auto composed = one->compose(settings);
   if (!composed)
@@ -98,11 +93,11 @@ engine::start(const config::settings& settings, const std::filesystem::path& dat
 }
 
 result<> engine::compose(const config::settings& settings) {
-  auto virtfusion =
-    virtfusion_link::make(*session_, settings.virtfusion, [this] { return lease_->is_held(); });
-  if (!virtfusion)
-    return virtfusion.error();
-  virtfusion_ = std::move(*virtfusion);
+  const auto transport = virtfusion_transport_options(settings.virtfusion);
+  if (!transport)
+    return transport.error();
+  virtfusion_ = std::make_unique<virtfusion_link>(*session_, *transport, gateway_options(settings.virtfusion),
+                                                  [this] { return lease_->is_held(); });
   auto& runtime = session_->runtime();
   auto& database = session_->database();
   const auto executor = loop().get_executor();

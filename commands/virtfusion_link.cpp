@@ -31,16 +31,6 @@ result<vf::http_transport_options> virtfusion_transport_options(const config::vi
   return options;
 }
 
-result<std::unique_ptr<virtfusion_link>> virtfusion_link::make(database_session& session,
-                                                               const config::virtfusion_settings& settings,
-                                                               std::function<bool()> may_send) {
-  const auto transport = virtfusion_transport_options(settings);
-  if (!transport)
-    return transport.error();
-  return std::unique_ptr<virtfusion_link>{
-    new virtfusion_link{session, *transport, gateway_options(settings), std::move(may_send)}};
-}
-
 virtfusion_link::virtfusion_link(database_session& session,
                                  const vf::http_transport_options& transport,
                                  actors::gateway_options limits,

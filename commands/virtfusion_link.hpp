@@ -21,11 +21,11 @@ virtfusion_transport_options(const config::virtfusion_settings& settings);
 /// holds, the gateway, and the caller that all others ask by. `session` ends before it does.
 class virtfusion_link {
 public:
-  /// Nothing is sent yet. As `virtfusion_transport_options`.
-  static result<std::unique_ptr<virtfusion_link>> make(database_session& session,
-                                                       const config::virtfusion_settings& settings,
-                                                       std::function<bool()> may_send);
-
+  /// Nothing is sent yet.
+  virtfusion_link(database_session& session,
+                  const net::virtfusion::http_transport_options& transport,
+                  actors::gateway_options limits,
+                  std::function<bool()> may_send);
   virtfusion_link(const virtfusion_link&) = delete;
   virtfusion_link& operator=(const virtfusion_link&) = delete;
 
@@ -39,11 +39,6 @@ public:
   void close();
 
 private:
-  virtfusion_link(database_session& session,
-                  const net::virtfusion::http_transport_options& transport,
-                  actors::gateway_options limits,
-                  std::function<bool()> may_send);
-
   database_session& session_;
   actors::gateway_options limits_;
   std::unique_ptr<net::virtfusion::http_transport> transport_;
