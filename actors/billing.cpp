@@ -27,6 +27,8 @@ struct closed_hours {
   std::uint64_t corrections = 0;
   /// Nothing that could be closed is left.
   bool is_done = false;
+  /// It was told to stop before that.
+  bool is_cut = false;
   /// As far as that could be asked.
   std::optional<db::billing_permission> permission;
   /// Users whose hours cannot be closed, and why.
@@ -121,6 +123,7 @@ public:
     }
     if (closed_.permission && closed_.is_done)
       co_await ask_permission();
+    closed_.is_cut = *is_stopped_ && !closed_.is_done;
     co_return closed_;
   }
 
@@ -337,6 +340,8 @@ struct billing_state {
     for (auto& promise : serving) {
       if (closed.failure)
         promise.fail(*closed.failure);
+      else if (closed.is_cut)
+        promise.fail({errc::database_unavailable, "it was told to stop before every hour was closed"});
       else
         promise.deliver(to_outcome(closed));
     }

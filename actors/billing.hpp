@@ -42,8 +42,8 @@ struct billing_services {
 };
 
 /// Closes every hour soon after its end, oldest first, and those that were missed; a tick closes what can be
-/// closed then. Figures of a tick: `hours`, `charges`, `corrections`, and `failing`: users whose hours
-/// could not be closed, who hold up nobody else.
+/// closed then, and fails where it is told to stop before that. Figures of a tick: `hours`, `charges`,
+/// `corrections`, and `failing`: users whose hours could not be closed, who hold up nobody else.
 billing_actor spawn_billing(caf::actor_system& system,
                             boost::asio::any_io_executor loop,
                             billing_services services,

@@ -1,6 +1,7 @@
 #include "actors/runtime/actor_runtime.hpp"
 #include "commands/commands.hpp"
 #include "commands/database_session.hpp"
+#include "commands/virtfusion_link.hpp"
 #include "db/panel_store.hpp"
 #include "net/http/server.hpp"
 #include "net/virtfusion/calls.hpp"
@@ -143,22 +144,13 @@ asio::awaitable<result<bool>> check_virtfusion(vf::http_transport& transport) {
 
 bool check_virtfusion(const context& given) {
   const auto& settings = given.settings.virtfusion;
-  if (settings.api_url.empty())
-    return say(false, "VirtFusion", "virtfusion.api_url is not set (VIRTFUSION_API_URL)");
-  const auto base = vf::parse_api_base(settings.api_url);
-  if (!base)
-    return say(false, "VirtFusion", base.error().detail);
-  if (const auto usable = vf::check_ca_file(settings.ca_file); !usable)
-    return say(false, "VirtFusion", usable.error().detail);
+  const auto options = virtfusion_transport_options(settings);
+  if (!options)
+    return say(false, "VirtFusion", options.error().detail);
   if (!settings.ssl_verify)
     say(true, "VirtFusion", "certificates are NOT verified (virtfusion.ssl_verify = false)");
-  vf::http_transport_options options;
-  options.base = *base;
-  options.token = secret{settings.api_token};
-  options.verify_tls = settings.ssl_verify;
-  options.ca_file = settings.ca_file;
   asio::io_context loop;
-  vf::http_transport transport{loop.get_executor(), options};
+  vf::http_transport transport{loop.get_executor(), *options};
   const auto holds = run_to_end(loop, check_virtfusion(transport));
   transport.close();
   loop.restart();

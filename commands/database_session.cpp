@@ -2,7 +2,6 @@
 
 #include "db/clock_store.hpp"
 #include "db/migrations.hpp"
-#include "db/panel_store.hpp"
 #include "domain/log.hpp"
 
 #include <cstdio>
@@ -98,6 +97,18 @@ result<> check_database_exists(const config::settings& settings, const std::file
   if (settings.database.url.empty() && !std::filesystem::exists(data_dir / "postgres"))
     return error{errc::not_found, "there is no database in " + data_dir.string() + ": is --data-dir right?"};
   return {};
+}
+
+result<> claim_panel(database_session& session,
+                     const config::settings& settings,
+                     const std::filesystem::path& data_dir,
+                     db::panel_kind wanted) {
+  auto claimed = run_to_end(session.loop(), db::claim_panel(session.database(), wanted));
+  if (claimed || claimed.error().code != errc::conflict)
+    return claimed;
+  return error{errc::conflict, claimed.error().detail + ": use another " +
+                                 (settings.database.url.empty() ? "--data-dir than " + data_dir.string()
+                                                                : "database.url (DATABASE_URL)")};
 }
 
 void warn_of_place(database_session& session,

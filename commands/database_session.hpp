@@ -3,6 +3,7 @@
 #include "actors/runtime/actor_runtime.hpp"
 #include "config/settings.hpp"
 #include "db/database.hpp"
+#include "db/panel_store.hpp"
 #include "db/private_postgres.hpp"
 #include "domain/clock.hpp"
 
@@ -82,6 +83,12 @@ private:
 /// errc::not_found where there is neither another database nor a private one in `data_dir`: one that were
 /// made anew would be empty, and a wrong folder look well.
 result<> check_database_exists(const config::settings& settings, const std::filesystem::path& data_dir);
+
+/// As `db::claim_panel`; errc::conflict says which way out there is.
+result<> claim_panel(database_session& session,
+                     const config::settings& settings,
+                     const std::filesystem::path& data_dir,
+                     db::panel_kind wanted);
 
 /// One line on stderr where a command may work on another database than was meant: one that it has just made,
 /// or the demo's.

@@ -1,9 +1,6 @@
 #include "commands/engine.hpp"
 
-#include "actors/joint_handler.hpp"
 #include "actors/runtime/coroutines.hpp"
-#include "actors/runtime/crash_point.hpp"
-#include "actors/virtfusion_gateway.hpp"
 #include "actors/zone_loader.hpp"
 #include "commands/actor_options.hpp"
 #include "commands/build_info.hpp"
@@ -73,18 +70,6 @@ net::http::server_options server_options(const config::http_settings& http) {
   return options;
 }
 
-actors::gateway_options gateway_options(const config::virtfusion_settings& virtfusion, std::uint64_t seed) {
-  actors::gateway_options options;
-  options.max_in_flight = static_cast<int>(virtfusion.max_in_flight);
-  options.rate = static_cast<std::uint32_t>(virtfusion.rate);
-  options.burst = static_cast<std::uint32_t>(virtfusion.burst);
-  options.queue_interactive = virtfusion.queue_interactive;
-  options.queue_control = virtfusion.queue_control;
-  options.queue_background = virtfusion.queue_background;
-  options.seed = seed;
-  return options;
-}
-
 } // namespace
 
 result<std::unique_ptr<engine>>
@@ -99,12 +84,7 @@ engine::start(const config::settings& settings, const std::filesystem::path& dat
   if (!session)
     return session.error();
   one->session_ = std::move(*session);
-  const auto claimed = run_to_end(one->loop(), db::claim_panel(one->session_->database(), panel));
-  if (!claimed && claimed.error().code == errc::conflict)
-    return error{errc::conflict, claimed.error().detail + ": use another " +
-                                   (settings.database.url.empty() ? "--data-dir than " + data_dir.string()
-                                                                  : "database.url (DATABASE_URL)")};
-  if (!claimed)
+  if (const auto claimed = claim_panel(*one->session_, settings, data_dir, panel); !claimed)
     return claimed.error();
   const auto composed = one->compose(settings);
   if (!composed)
@@ -113,11 +93,11 @@ engine::start(const config::settings& settings, const std::filesystem::path& dat
 }
 
 result<> engine::compose(const config::settings& settings) {
-  const auto base = vf::parse_api_base(settings.virtfusion.api_url);
-  if (!base)
-    return base.error();
-  if (const auto usable = vf::check_ca_file(settings.virtfusion.ca_file); !usable)
-    return usable.error();
+  const auto transport = virtfusion_transport_options(settings.virtfusion);
+  if (!transport)
+    return transport.error();
+  virtfusion_ = std::make_unique<virtfusion_link>(*session_, *transport, gateway_options(settings.virtfusion),
+                                                  [this] { return lease_->is_held(); });
   auto& runtime = session_->runtime();
   auto& database = session_->database();
   const auto executor = loop().get_executor();
@@ -128,23 +108,7 @@ result<> engine::compose(const config::settings& settings) {
   nodes_ = std::make_unique<db::node_store>(database);
   schedules_ = std::make_unique<db::postgres_cron_store>(database);
   clean_up_ = std::make_unique<db::clean_up_store>(database);
-  observations_ = std::make_unique<db::metrics_store>(database);
-  progress_ = std::make_unique<db::run_progress_store>(database);
   holds_ = std::make_unique<db::hold_store>(database);
-  drift_ = std::make_unique<db::drift_store>(database);
-  hours_ = std::make_unique<db::billing_store>(database, actors::runtime::crash_point);
-  vf::http_transport_options transport;
-  transport.base = *base;
-  transport.token = secret{settings.virtfusion.api_token};
-  transport.verify_tls = settings.virtfusion.ssl_verify;
-  transport.ca_file = settings.virtfusion.ca_file;
-  transport.max_connections = settings.virtfusion.max_in_flight;
-  transport_ = std::make_unique<vf::http_transport>(executor, transport);
-  guarded_ = std::make_unique<vf::guarded_transport>(*transport_, [this] { return lease_->is_held(); });
-  caller_ = std::make_unique<actors::virtfusion_caller>(runtime.asker(), timers(),
-                                                        actors::virtfusion_gateway_actor{});
-  drift_watcher_ = std::make_unique<actors::drift_watcher>(*caller_, *drift_, session_->business());
-  drift_observer_ = std::make_unique<actors::drift_observer>(*drift_watcher_);
   net::api::edge_options edge;
   edge.patience = settings.http.patience;
   edge.keep_keys = settings.idempotency.keep;
@@ -157,7 +121,7 @@ result<> engine::compose(const config::settings& settings) {
     edge.cron_handlers.insert(handler);
   edge_ = std::make_unique<net::api::edge>(
     executor,
-    net::api::edge_services{database, runtime.asker(), timers(), *caller_, session_->business(),
+    net::api::edge_services{database, runtime.asker(), timers(), virtfusion_->caller(), session_->business(),
                             runtime.figures(),
                             [this](std::string name) { return load_zone(std::move(name)); }},
     edge);
@@ -172,28 +136,25 @@ result<> engine::compose(const config::settings& settings) {
   if (settings_.node.name.empty())
     settings_.node.name = asio::ip::host_name() + ":" + std::to_string(endpoint_.port());
   lease_ = std::make_unique<actors::node_lease>(*nodes_, timers(), session_->business(), settings_.node.name);
+  hourly_ = std::make_unique<hourly_parts>(*session_, settings_, virtfusion_->caller(), *lease_);
 
   actors::saga_options sagas;
   sagas.settle = settings.provisioning.settle;
   sagas.seed = seed;
-  services_ =
-    std::make_unique<actors::saga_services>(*sagas_, *caller_, *lease_, session_->business(), sagas);
+  services_ = std::make_unique<actors::saga_services>(*sagas_, virtfusion_->caller(), *lease_,
+                                                      session_->business(), sagas);
   const auto leased = run_to_end(loop(), take_name_and_lease());
   if (!leased)
     return leased.error();
 
-  const auto gateway_limits = gateway_options(settings.virtfusion, seed);
   actors::provisioner_options provisioner_limits;
   provisioner_limits.max_open = settings.provisioning.max_open;
   provisioner_limits.max_wait = settings.provisioning.max_wait;
   std::vector<actors::child_spec> children;
-  children.push_back({"virtfusion_gateway", [this, gateway_limits] {
-                        gateway_ = actors::spawn_virtfusion_gateway(session_->runtime().system(),
-                                                                    loop().get_executor(), timers(),
-                                                                    *guarded_, gateway_limits);
-                        caller_->set_gateway(gateway_);
-                        edge_->set_gateway(gateway_);
-                        return caf::actor_cast<caf::strong_actor_ptr>(gateway_);
+  children.push_back({"virtfusion_gateway", [this] {
+                        const auto& gateway = virtfusion_->start_gateway();
+                        edge_->set_gateway(gateway);
+                        return caf::actor_cast<caf::strong_actor_ptr>(gateway);
                       }});
   children.push_back({"server_provisioner", [this, provisioner_limits] {
                         provisioner_ = actors::spawn_server_provisioner(session_->runtime().system(),
@@ -208,34 +169,18 @@ result<> engine::compose(const config::settings& settings) {
                                                          *clean_up_, *holds_, cleaner_options(settings_));
                         return caf::actor_cast<caf::strong_actor_ptr>(cleaner_);
                       }});
-  const auto looking = metrics_sync_options(settings);
-  children.push_back({"metrics_sync", [this, looking] {
-                        sync_ = actors::spawn_metrics_sync(
-                          session_->runtime().system(), loop().get_executor(),
-                          {*caller_, *observations_, *progress_, session_->business(), drift_observer_.get()},
-                          looking);
-                        edge_->set_metrics_sync(sync_);
-                        return caf::actor_cast<caf::strong_actor_ptr>(sync_);
+  children.push_back({"metrics_sync", [this] {
+                        const auto& sync = hourly_->start_sync();
+                        edge_->set_metrics_sync(sync);
+                        return caf::actor_cast<caf::strong_actor_ptr>(sync);
                       }});
-  actors::billing_options closing;
-  closing.sync_window = std::chrono::ceil<std::chrono::seconds>(settings.sync.window);
-  closing.is_system_time = session_->business().rate() == 1;
-  children.push_back({"billing", [this, closing] {
-                        billing_ = actors::spawn_billing(
-                          session_->runtime().system(), loop().get_executor(),
-                          {*hours_, [this] { return lease_->token(); }, session_->business(), timers()},
-                          closing);
-                        edge_->set_billing(billing_);
-                        return caf::actor_cast<caf::strong_actor_ptr>(billing_);
+  children.push_back({"billing", [this] {
+                        const auto& billing = hourly_->start_billing();
+                        edge_->set_billing(billing);
+                        return caf::actor_cast<caf::strong_actor_ptr>(billing);
                       }});
   children.push_back(
-    {"hourly", [this] {
-       hourly_ = actors::spawn_joint_handler(
-         session_->runtime().system(),
-         {{"sync", [this] { return caf::actor_cast<actors::cron_handler_actor>(sync_); }},
-          {"billing", [this] { return caf::actor_cast<actors::cron_handler_actor>(billing_); }}});
-       return caf::actor_cast<caf::strong_actor_ptr>(hourly_);
-     }});
+    {"hourly", [this] { return caf::actor_cast<caf::strong_actor_ptr>(hourly_->start_handler()); }});
   actors::cron_timer_options firing;
   firing.clock_rate = session_->business().rate();
   firing.seed = seed;
@@ -257,7 +202,7 @@ result<> engine::compose(const config::settings& settings) {
                  lease_->keep([this]() -> asio::awaitable<void> { co_await on_lease_lost(); },
                               [this](std::int64_t) {
                                 caf::anon_send(provisioner_, actors::lease_acquired{});
-                                caf::anon_send(billing_, actors::resume_billing{});
+                                hourly_->resume_billing();
                                 caf::anon_send(timer_, actors::timer_lease_acquired{});
                               }),
                  needed("the lease"));
@@ -301,10 +246,10 @@ asio::awaitable<void> engine::keep_name() {
 
 asio::awaitable<void> engine::become_ready() {
   // The supervisor starts its children on the loop, after this was spawned.
-  while (!gateway_ || !provisioner_)
+  while (!virtfusion_->gateway() || !provisioner_)
     co_await asio::post(loop(), asio::use_awaitable);
   const actors::call_options how{call_class::interactive, timers().now() + first_word, {}, "start"};
-  const auto reached = co_await caller_->call(how, vf::connect());
+  const auto reached = co_await virtfusion_->caller().call(how, vf::connect());
   if (!reached)
     log::warn("VirtFusion cannot be used at present", {{"error", reached.error().text}});
   edge_->set_ready();
@@ -341,13 +286,13 @@ actors::cron_services engine::cron_services() {
           session_->runtime().asker(),
           [this](std::string name) { return load_zone(std::move(name)); },
           {{"daily-clean-up", [this] { return cleaner_; }},
-           {"hourly-sync-and-billing", [this] { return hourly_; }}}};
+           {std::string{hourly_parts::handler_name}, [this] { return hourly_->handler(); }}}};
 }
 
 asio::awaitable<void> engine::on_lease_lost() {
   static_cast<void>(co_await session_->runtime().asker().ask<void>(timer_, 5s, actors::stop_firing{}));
   // Each of its transactions looks at the lease for itself.
-  static_cast<void>(co_await session_->runtime().asker().ask<void>(billing_, 5s, actors::stop_billing{}));
+  co_await hourly_->stop_billing(5s);
   const auto drained = co_await session_->runtime().asker().ask<void>(provisioner_, 1h, actors::lease_lost{});
   if (!drained)
     log::warn("the sagas were not seen to end", {{"error", drained.error().detail}});
@@ -362,9 +307,11 @@ asio::awaitable<void> engine::wind_down() {
   const auto until = timers().now() + settings_.shutdown_grace;
   co_await server_->stop(settings_.shutdown_grace);
   auto& asker = session_->runtime().asker();
-  const auto left = [&] { return std::max<actors::runtime::steady_duration>(until - timers().now(), 500ms); };
+  const auto left = [&] {
+    return std::max(std::chrono::ceil<std::chrono::milliseconds>(until - timers().now()), 500ms);
+  };
   static_cast<void>(co_await asker.ask<void>(timer_, left(), actors::stop_firing{}));
-  static_cast<void>(co_await asker.ask<void>(billing_, left(), actors::stop_billing{}));
+  co_await hourly_->stop_billing(left());
   if (const auto drained = co_await asker.ask<void>(provisioner_, left(), actors::drain_sagas{}); !drained)
     log::info("some sagas go on at the next start", {});
   static_cast<void>(co_await asker.ask<void>(supervisor_, 10s, actors::stop_children{}));
@@ -413,28 +360,20 @@ engine::~engine() {
     loop().restart();
     loop().poll();
     caf::anon_send_exit(timer_, caf::exit_reason::user_shutdown);
-    caf::anon_send_exit(hourly_, caf::exit_reason::user_shutdown);
-    caf::anon_send_exit(billing_, caf::exit_reason::user_shutdown);
-    caf::anon_send_exit(sync_, caf::exit_reason::user_shutdown);
+    hourly_->close();
     caf::anon_send_exit(cleaner_, caf::exit_reason::user_shutdown);
     caf::anon_send_exit(provisioner_, caf::exit_reason::user_shutdown);
-    caf::anon_send_exit(gateway_, caf::exit_reason::user_shutdown);
   }
   supervisor_ = nullptr;
   timer_ = nullptr;
-  hourly_ = nullptr;
-  billing_ = nullptr;
-  sync_ = nullptr;
   cleaner_ = nullptr;
   provisioner_ = nullptr;
-  gateway_ = nullptr;
   if (edge_)
     edge_->close();
-  if (caller_)
-    caller_->set_gateway(gateway_);
   // Sockets and timers go before their loop, which goes before the rest: what is still suspended on it refers
   // to that.
-  transport_.reset();
+  if (virtfusion_)
+    virtfusion_->close();
   name_lock_.reset();
   server_.reset();
   session_.reset();

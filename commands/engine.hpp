@@ -1,33 +1,26 @@
 #pragma once
 
-#include "actors/billing.hpp"
 #include "actors/cleaner.hpp"
 #include "actors/cron_timer.hpp"
-#include "actors/drift_observer.hpp"
-#include "actors/metrics_sync.hpp"
 #include "actors/node_lease.hpp"
 #include "actors/server_provisioner.hpp"
 #include "actors/supervisor.hpp"
-#include "actors/virtfusion_caller.hpp"
 #include "commands/database_session.hpp"
+#include "commands/hourly_parts.hpp"
+#include "commands/virtfusion_link.hpp"
 #include "config/settings.hpp"
-#include "db/billing_store.hpp"
 #include "db/clean_up_store.hpp"
 #include "db/cron_store.hpp"
 #include "db/drift_store.hpp"
 #include "db/hold_store.hpp"
 #include "db/listener.hpp"
-#include "db/metrics_store.hpp"
 #include "db/node_store.hpp"
 #include "db/panel_store.hpp"
-#include "db/run_progress_store.hpp"
 #include "db/saga_store.hpp"
 #include "db/server_store.hpp"
 #include "db/session_lock.hpp"
 #include "net/api/edge.hpp"
 #include "net/http/server.hpp"
-#include "net/virtfusion/guarded_transport.hpp"
-#include "net/virtfusion/http_transport.hpp"
 
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/thread_pool.hpp>
@@ -88,27 +81,16 @@ private:
   std::unique_ptr<db::node_store> nodes_;
   std::unique_ptr<db::cron_store> schedules_;
   std::unique_ptr<db::clean_up_store> clean_up_;
-  std::unique_ptr<db::metrics_store> observations_;
-  std::unique_ptr<db::run_progress_store> progress_;
   std::unique_ptr<db::hold_store> holds_;
-  std::unique_ptr<db::drift_store> drift_;
-  std::unique_ptr<db::billing_store> hours_;
   std::unique_ptr<db::session_lock> name_lock_;
   std::unique_ptr<actors::node_lease> lease_;
-  std::unique_ptr<net::virtfusion::http_transport> transport_;
-  std::unique_ptr<net::virtfusion::guarded_transport> guarded_;
-  std::unique_ptr<actors::virtfusion_caller> caller_;
-  std::unique_ptr<actors::drift_watcher> drift_watcher_;
-  std::unique_ptr<actors::drift_observer> drift_observer_;
+  std::unique_ptr<virtfusion_link> virtfusion_;
+  std::unique_ptr<hourly_parts> hourly_;
   std::unique_ptr<actors::saga_services> services_;
   std::unique_ptr<net::api::edge> edge_;
   std::unique_ptr<net::http::server> server_;
-  actors::virtfusion_gateway_actor gateway_;
   actors::server_provisioner_actor provisioner_;
   actors::cron_handler_actor cleaner_;
-  actors::metrics_sync_actor sync_;
-  actors::billing_actor billing_;
-  actors::cron_handler_actor hourly_;
   actors::cron_timer_actor timer_;
   actors::supervisor_actor supervisor_;
   boost::asio::ip::tcp::endpoint endpoint_;

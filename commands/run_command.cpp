@@ -6,6 +6,9 @@
 #include "commands/command_line_faults.hpp"
 #include "commands/commands.hpp"
 #include "commands/database_session.hpp"
+#include "commands/hourly_parts.hpp"
+#include "commands/run_progress.hpp"
+#include "commands/virtfusion_link.hpp"
 #include "db/clean_up_store.hpp"
 #include "db/cron_store.hpp"
 #include "db/hold_store.hpp"
@@ -27,6 +30,8 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -46,7 +51,7 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 4> schedules
    {"monthly", "monthly-invoices"},
    {"dunning", "daily-dunning"},
    {"clean-up", "daily-clean-up"}}};
-constexpr std::string_view built_handler = "daily-clean-up";
+constexpr std::string_view clean_up_handler = "daily-clean-up";
 
 constexpr auto poll = 100ms;
 // How often to look whether the node that fires has gone.
@@ -56,24 +61,36 @@ constexpr auto lead_again = 2s;
 /// by watching it, alone as a node with a lease.
 class tick_runner {
 public:
+  /// `virtfusion` for what cannot be carried out without.
   tick_runner(std::unique_ptr<database_session> session,
               const config::settings& settings,
-              std::string_view word)
+              std::string_view word,
+              const std::optional<net::virtfusion::http_transport_options>& virtfusion)
       : session_(std::move(session)), settings_(settings),
         node_(asio::ip::host_name() + ":run-" + std::string{word}),
         lease_(nodes_, timers(), session_->business(), node_) {
     name_lock_ = std::make_unique<db::session_lock>(
       loop().get_executor(), session_->options(), "skyengine node " + node_,
       [this] { asio::co_spawn(loop(), keep_name(), asio::detached); });
+    if (virtfusion) {
+      virtfusion_.emplace(*session_, *virtfusion, gateway_options(settings.virtfusion),
+                          [this] { return lease_.is_held(); });
+      hourly_.emplace(*session_, settings, virtfusion_->caller(), lease_);
+    }
   }
 
   ~tick_runner() {
+    has_left_ = true;
     if (timer_)
       caf::anon_send_exit(timer_, caf::exit_reason::user_shutdown);
     if (cleaner_)
       caf::anon_send_exit(cleaner_, caf::exit_reason::user_shutdown);
     timer_ = nullptr;
     cleaner_ = nullptr;
+    if (hourly_)
+      hourly_->close();
+    if (virtfusion_)
+      virtfusion_->close();
     // What is still suspended on the loop refers to the rest.
     name_lock_.reset();
     session_.reset();
@@ -92,6 +109,7 @@ public:
   /// errc::conflict when it was told to stop before the end.
   asio::awaitable<result<report>> run(std::string schedule_name, std::optional<sys_seconds> at) {
     auto done = co_await run_to_its_end(std::move(schedule_name), at);
+    bar_.clear();
     co_await leave();
     co_return done;
   }
@@ -146,6 +164,8 @@ private:
     for (;;) {
       if (std::exchange(told, std::pair{run.state, run.not_before}) != std::pair{run.state, run.not_before})
         tell(run);
+      if (run.state == run_state::running)
+        bar_.show(run.figures);
       if (is_over(run.state))
         co_return report{run, false};
       if (is_stopping_ && !co_await cancel(run))
@@ -166,12 +186,15 @@ private:
     }
   }
 
-  void tell(const schedule_run& run) const {
+  void tell(const schedule_run& run) {
     auto text =
       std::string{to_string(run.state)} + (run.node && *run.node != node_ ? " on " + *run.node : "");
     if (run.not_before)
       text += ", not before " + format_time(std::chrono::floor<std::chrono::seconds>(*run.not_before)) +
               (run.failure ? ": " + run.failure->detail : "");
+    if (const auto progress = is_over(run.state) ? progress_text(run.figures) : std::nullopt)
+      text += ", " + *progress;
+    bar_.clear();
     std::fprintf(stderr, "run %lld of %s: %s\n", static_cast<long long>(run.id.value),
                  format_time(instant{run.scheduled_at}).c_str(), text.c_str());
   }
@@ -185,6 +208,7 @@ private:
       static_cast<void>(
         co_await schedules_.cancel(run.schedule, run.id, "command line", std::nullopt, now()));
       caf::anon_send(timer_, actors::schedules_changed{});
+      co_await stop_billing();
     }
     co_return is_ours;
   }
@@ -203,8 +227,6 @@ private:
       co_return;
     if (!co_await lease_.acquire())
       co_return;
-    cleaner_ = actors::spawn_cleaner(session_->runtime().system(), loop().get_executor(), clean_up_, holds_,
-                                     cleaner_options(settings_));
     actors::cron_timer_options options;
     options.clock_rate = session_->business().rate();
     options.only = run;
@@ -213,11 +235,8 @@ private:
                                        [this] {
                                          return db::timer_holder{lease_.name(), lease_.token()};
                                        },
-                                       session_->business(),
-                                       timers(),
-                                       session_->runtime().asker(),
-                                       actors::load_zone,
-                                       {{std::string{built_handler}, [this] { return cleaner_; }}}},
+                                       session_->business(), timers(), session_->runtime().asker(),
+                                       actors::load_zone, handlers()},
                                       options);
     caf::anon_send(timer_, actors::timer_lease_acquired{});
     asio::co_spawn(loop(),
@@ -225,15 +244,48 @@ private:
                      [this]() -> asio::awaitable<void> {
                        static_cast<void>(
                          co_await session_->runtime().asker().ask<void>(timer_, 5s, actors::stop_firing{}));
+                       co_await stop_billing();
                        // A lease goes by the node's name.
                        while (!name_lock_->is_held() && !has_left_)
                          co_await actors::runtime::wait_until(timers(), timers().now() + poll);
                      },
-                     [this](std::int64_t) { caf::anon_send(timer_, actors::timer_lease_acquired{}); }),
+                     [this](std::int64_t) {
+                       if (hourly_)
+                         hourly_->resume_billing();
+                       caf::anon_send(timer_, actors::timer_lease_acquired{});
+                     }),
                    [](std::exception_ptr bug) {
                      if (bug)
                        std::rethrow_exception(bug);
                    });
+  }
+
+  // Whom ticks are for begins with the first one: until then another node does the work, and billing would
+  // close hours beside it.
+  std::map<std::string, std::function<actors::cron_handler_actor()>> handlers() {
+    std::map<std::string, std::function<actors::cron_handler_actor()>> known;
+    known.emplace(clean_up_handler, [this] {
+      if (!cleaner_ && !has_left_)
+        cleaner_ = actors::spawn_cleaner(session_->runtime().system(), loop().get_executor(), clean_up_,
+                                         holds_, cleaner_options(settings_));
+      return cleaner_;
+    });
+    if (hourly_)
+      known.emplace(hourly_parts::handler_name, [this] {
+        if (!hourly_->handler() && !has_left_) {
+          virtfusion_->start_gateway();
+          hourly_->start_sync();
+          hourly_->start_billing();
+          hourly_->start_handler();
+        }
+        return hourly_->handler();
+      });
+    return known;
+  }
+
+  asio::awaitable<void> stop_billing() {
+    if (hourly_)
+      co_await hourly_->stop_billing(5s);
   }
 
   /// The connection that held the name was lost.
@@ -247,6 +299,7 @@ private:
       co_return;
     static_cast<void>(co_await session_->runtime().asker().ask<void>(timer_, 5s, actors::stop_firing{}));
     has_left_ = true;
+    co_await stop_billing();
     co_await lease_.release();
     name_lock_->release();
   }
@@ -261,7 +314,10 @@ private:
   db::node_store nodes_{session_->database()};
   std::unique_ptr<db::session_lock> name_lock_;
   actors::node_lease lease_;
+  std::optional<virtfusion_link> virtfusion_;
+  std::optional<hourly_parts> hourly_;
   actors::runtime::nudge wake_{timers()};
+  progress_bar bar_;
   actors::cron_handler_actor cleaner_;
   actors::cron_timer_actor timer_;
   bool is_stopping_ = false;
@@ -273,6 +329,18 @@ std::string told(const std::string& schedule_name, const schedule_run& run) {
   auto text =
     schedule_name + " " + format_time(instant{run.scheduled_at}) + " " + std::string{to_string(run.state)};
   return text + (run.failure ? ": " + run.failure->detail : " " + run.figures);
+}
+
+int refuse(const std::string& why, int code = 1) {
+  std::fprintf(stderr, "skyengine: %s\n", why.c_str());
+  return code;
+}
+
+result<sys_seconds> parse_at(const std::string& text) {
+  auto parsed = parse_whole_seconds(text);
+  if (parsed && *parsed < earliest_run)
+    return error{errc::invalid_request, "is before the year 2000"};
+  return parsed;
 }
 
 } // namespace
@@ -291,33 +359,33 @@ int run_tick(const context& given, const run_options& options) {
   const std::string name{chosen->second};
   std::optional<sys_seconds> at;
   if (options.at) {
-    const auto parsed = parse_whole_seconds(*options.at);
-    if (!parsed) {
-      std::fprintf(stderr, "skyengine: --at: %s\n", parsed.error().detail.c_str());
-      return bad_command_line;
-    }
-    if (*parsed < earliest_run) {
-      std::fputs("skyengine: --at: is before the year 2000\n", stderr);
-      return bad_command_line;
-    }
+    const auto parsed = parse_at(*options.at);
+    if (!parsed)
+      return refuse("--at: " + parsed.error().detail, bad_command_line);
     at = *parsed;
   }
-  if (name != built_handler) {
-    std::fprintf(stderr, "skyengine: %s cannot be run: %s\n", name.c_str(),
-                 std::string{nothing_carries_out}.c_str());
-    return 1;
+  const auto is_hourly = name == hourly_parts::handler_name;
+  if (!is_hourly && name != clean_up_handler)
+    return refuse(name + " cannot be run: " + std::string{nothing_carries_out});
+  std::optional<net::virtfusion::http_transport_options> virtfusion;
+  if (is_hourly) {
+    const auto usable = virtfusion_transport_options(given.settings.virtfusion);
+    if (!usable)
+      return refuse(usable.error().detail);
+    virtfusion = *usable;
   }
-  if (const auto there = check_database_exists(given.settings, given.data_dir); !there) {
-    std::fprintf(stderr, "skyengine: %s\n", there.error().detail.c_str());
-    return 1;
-  }
+  if (const auto there = check_database_exists(given.settings, given.data_dir); !there)
+    return refuse(there.error().detail);
   auto session = database_session::open(given.settings, given.data_dir);
-  if (!session) {
-    std::fprintf(stderr, "skyengine: %s\n", session.error().detail.c_str());
-    return 1;
-  }
+  if (!session)
+    return refuse(session.error().detail);
+  if (is_hourly)
+    // The VirtFusion of the settings knows nothing of a demo's servers.
+    if (const auto claimed = claim_panel(**session, given.settings, given.data_dir, db::panel_kind::real);
+        !claimed)
+      return refuse(claimed.error().detail);
   warn_of_place(**session, given.settings, given.data_dir);
-  tick_runner runner{std::move(*session), given.settings, options.what};
+  tick_runner runner{std::move(*session), given.settings, options.what, virtfusion};
   auto ended_by = 0;
   asio::signal_set signals{runner.loop(), SIGTERM, SIGINT};
   signals.async_wait([&](boost::system::error_code cancelled, int signal) {
@@ -330,10 +398,8 @@ int run_tick(const context& given, const run_options& options) {
   });
   const auto done = run_to_end(runner.loop(), runner.run(name, at));
   if (!done) {
-    std::fprintf(stderr, "skyengine: %s\n", done.error().detail.c_str());
-    if (ended_by != 0)
-      return 128 + ended_by;
-    return done.error().code == errc::invalid_request ? bad_command_line : 1;
+    const auto code = done.error().code == errc::invalid_request ? bad_command_line : 1;
+    return refuse(done.error().detail, ended_by != 0 ? 128 + ended_by : code);
   }
   if (done->was_done)
     std::printf("%s: it has run already, nothing was done\n", told(name, done->run).c_str());

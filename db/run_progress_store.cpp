@@ -10,6 +10,8 @@ constexpr statement note_progress{"run_note_progress", R"sql(
 } // namespace
 
 asio::awaitable<result<bool>> run_progress_store::note(run_id run, std::string figures) {
+  if (!part_.empty())
+    figures = "{\"" + part_ + "\":" + figures + '}';
   const auto noted = co_await db_.run(note_progress, run, std::move(figures));
   if (!noted)
     co_return noted.error();

@@ -5,11 +5,15 @@
 #include "tests/support/billing_rig.hpp"
 #include "tests/support/log_capture.hpp"
 
+#include <boost/asio/co_spawn.hpp>
 #include <caf/send.hpp>
 #include <caf/typed_event_based_actor.hpp>
 
+#include <exception>
 #include <functional>
+#include <optional>
 #include <string>
+#include <utility>
 
 namespace skyengine::actors {
 namespace {
@@ -250,6 +254,23 @@ TEST_F(Billing, StoppedItBeginsNothingUntilItIsResumed) {
   EXPECT_EQ(charges(), "0");
   caf::anon_send(billing, resume_billing{});
   run_until([&] { return figures().hours == 3; });
+}
+
+TEST_F(Billing, ATickThatIsStoppedBeforeItsEndHasFailed) {
+  add_active_server(7, at(2, 10));
+  begin(at(22, 10, 5));
+  std::optional<result<cron_outcome>> answer;
+  const cron_tick one{{1}, {1}, at(22, 10)};
+  boost::asio::co_spawn(runtime.loop(), runtime.asker().ask<cron_outcome>(handler(), 60s, one),
+                        [&](std::exception_ptr, result<cron_outcome> told) { answer = std::move(told); });
+  run_until([&] { return charges() != "0"; });
+  const stop_billing stop;
+  ASSERT_TRUE(test::run(runtime.loop(), runtime.asker().ask<void>(billing, 10s, stop)));
+  run_until([&] { return answer.has_value(); });
+  EXPECT_FALSE(*answer);
+  EXPECT_LT(figures().hours, 480U);
+  caf::anon_send(billing, resume_billing{});
+  run_until([&] { return figures().hours == 480; });
 }
 
 // -- with others that a tick is for ------------------------------------------------------

@@ -293,6 +293,9 @@ TEST_F(MetricsStore, ARunTellsItsProgressWhileItRuns) {
                    "now(), 'running', 1, now() FROM schedules LIMIT 1 RETURNING id"))};
   EXPECT_TRUE(test::run(loop, progress.note(run, R"({"seen": 7})")).value());
   EXPECT_EQ(sql("SELECT figures->>'seen' FROM runs"), "7");
+  run_progress_store of_a_part{db, "sync"};
+  EXPECT_TRUE(test::run(loop, of_a_part.note(run, R"({"seen": 7})")).value());
+  EXPECT_EQ(sql("SELECT figures FROM runs"), R"({"sync": {"seen": 7}})");
   sql("UPDATE runs SET state = 'succeeded', ended_at = now(), figures = '{}'");
   EXPECT_FALSE(test::run(loop, progress.note(run, R"({"seen": 8})")).value());
   EXPECT_EQ(sql("SELECT figures FROM runs"), "{}");
