@@ -171,25 +171,30 @@ drift_watcher::judge_record(db::drift_match match, vf::server_record record, ins
   sight.is_suspended = record.is_suspended;
   if (record.remote)
     sight.is_running = record.remote->is_running;
-  auto is_package_believed = false;
+  auto is_new = false;
   // What VirtFusion did not name reads as 0.
   if (record.resources.memory_mb > 0 && record.resources.cpu_cores > 0 && !record.has_task()) {
     sight.resources = record.resources;
-    if (match.accepted)
+    if (match.accepted) {
       ours.resources.push_back(*match.accepted);
+      ours.kept_storage_gb = match.accepted->storage_gb;
+    }
     if (match.accepted != record.resources) {
       const auto package = co_await resources_of(match.package);
       if (package)
         ours.resources.push_back(*package);
       else
         ours.resources.clear();
-      is_package_believed = package == record.resources;
+      is_new = package.has_value();
     }
   }
+  auto is_accepted = false;
   for (const auto& verdict : judge(ours, sight)) {
     clear(match, verdict, all.cleared);
-    if (verdict.is_right)
+    if (verdict.is_right) {
+      is_accepted = is_accepted || (verdict.kind == drift_kind::package && is_new);
       continue;
+    }
     auto detail = std::string{"{}"};
     if (verdict.kind == drift_kind::owner)
       detail = owner_detail(record.owner->id, record.owner->ext_relation_id);
@@ -198,7 +203,7 @@ drift_watcher::judge_record(db::drift_match match, vf::server_record record, ins
     all.found.push_back(
       {verdict.kind, match.server, match.id, verdict.seen, std::move(detail), asked_at, asked_at});
   }
-  if (is_package_believed) {
+  if (is_accepted) {
     const auto accepted = co_await store_.accept_resources(*match.server, record.resources);
     if (!accepted)
       co_return accepted.error();

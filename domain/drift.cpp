@@ -22,6 +22,15 @@ std::optional<bool> is_owner_right(const drift_subject& ours, const drift_sight&
   return *sight.owner == *ours.owner;
 }
 
+bool may_have(const drift_subject& ours, const server_resources& has) {
+  return std::any_of(ours.resources.begin(), ours.resources.end(), [&](server_resources allowed) {
+    if (has == allowed)
+      return true;
+    allowed.storage_gb = std::max(allowed.storage_gb, ours.kept_storage_gb);
+    return has == allowed;
+  });
+}
+
 void judge_suspension(const drift_subject& ours,
                       const drift_sight& sight,
                       std::vector<drift_verdict>& verdicts) {
@@ -115,8 +124,7 @@ std::vector<drift_verdict> judge(const drift_subject& ours, const drift_sight& s
   }
   judge_suspension(ours, sight, verdicts);
   if (sight.resources && !ours.resources.empty()) {
-    const auto is_right =
-      std::find(ours.resources.begin(), ours.resources.end(), *sight.resources) != ours.resources.end();
+    const auto is_right = may_have(ours, *sight.resources);
     verdicts.push_back(
       {drift_kind::package, is_right, is_right ? std::string{} : seen_resources(*sight.resources)});
   }

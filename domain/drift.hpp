@@ -73,6 +73,8 @@ struct drift_subject {
   bool is_suspended = false;
   /// It may have any of these; empty: nothing is known.
   std::vector<server_resources> resources = {};
+  /// Disks never shrink: what it had before a smaller package it may keep.
+  std::int64_t kept_storage_gb = 0;
 };
 
 /// What VirtFusion said of a server. What it did not tell is nothing, and is judged as nothing.

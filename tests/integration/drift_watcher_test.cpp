@@ -306,6 +306,29 @@ TEST_F(DriftWatcher, OtherResourcesAreSeenInARecord) {
   EXPECT_EQ(holds(), "drift: package released");
 }
 
+TEST_F(DriftWatcher, AChangeOfPlanOfOursIsNoDriftAndASmallerPlanKeepsItsDisk) {
+  const auto server = make_server();
+  const auto packages = run(vf::list_packages()).value();
+  const auto& large = packages.at(1).resources;
+  const auto change_to = [&](int package, const server_resources& has) {
+    sql("UPDATE plans SET virtfusion_package_id = " + std::to_string(package));
+    panel.patch_server(virtfusion_id(server), {{"memory", has.memory_mb},
+                                               {"storage", has.storage_gb},
+                                               {"traffic", has.traffic_gb},
+                                               {"cpuCores", has.cpu_cores}});
+    read_record(server);
+  };
+  change_to(2, large);
+  EXPECT_EQ(drift(), "");
+  auto small_with_large_disk = packages.at(0).resources;
+  ASSERT_LT(small_with_large_disk.storage_gb, large.storage_gb);
+  small_with_large_disk.storage_gb = large.storage_gb;
+  change_to(1, small_with_large_disk);
+  EXPECT_EQ(drift(), "");
+  EXPECT_EQ(sql("SELECT memory_mb || ' ' || storage_gb FROM server_sightings"),
+            std::to_string(small_with_large_disk.memory_mb) + " " + std::to_string(large.storage_gb));
+}
+
 TEST_F(DriftWatcher, AServerThatRunsThoughSuspendedHereChangesNoBill) {
   const auto server = make_server();
   suspend_here(server);

@@ -124,6 +124,14 @@ TEST(Drift, ResourcesAreRightWhenTheyAreAnyOfThoseThatItMayHave) {
   auto either = ours();
   either.resources.push_back(large);
   EXPECT_EQ(verdict(package, either, {.resources = large}), right(package));
+  auto shrunk = ours();
+  shrunk.kept_storage_gb = 80;
+  const server_resources small_with_large_disk{2'048, 80, 2'000, 2};
+  EXPECT_EQ(verdict(package, shrunk, {.resources = small_with_large_disk}), right(package));
+  EXPECT_EQ(verdict(package, shrunk, {.resources = small}), right(package));
+  EXPECT_EQ(verdict(package, ours(), {.resources = small_with_large_disk})->is_right, false);
+  shrunk.kept_storage_gb = 20;
+  EXPECT_EQ(verdict(package, shrunk, {.resources = server_resources{2'048, 20, 2'000, 2}})->is_right, false);
   auto nothing_known = ours();
   nothing_known.resources.clear();
   EXPECT_EQ(verdict(package, nothing_known, {.resources = large}), std::nullopt);
