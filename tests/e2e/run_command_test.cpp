@@ -303,6 +303,18 @@ TEST_F(RunHourly, BesideAnEngineTheEngineDoesIt) {
   expect_all_were_seen();
 }
 
+TEST_F(RunHourly, ItTakesOverFromAnEngineThatIsKilled) {
+  begin(few_at_once());
+  ASSERT_TRUE(on->engine().eventually([&] { return sql("SELECT count(*) FROM singletons") == "1"; }));
+  slow_down_looks();
+  auto child = run();
+  ASSERT_TRUE(is_seen_at_work(child)) << errors();
+  on->engine().kill();
+  EXPECT_EQ(child.wait(60s), 0) << errors();
+  EXPECT_EQ(sql("SELECT count(*) FROM runs WHERE node LIKE '%:run-hourly' AND state = 'succeeded'"), "1");
+  expect_all_were_seen();
+}
+
 TEST_F(RunHourly, KilledInTheMiddleItGoesOnWhenItIsRunAgain) {
   begin_without_engine(few_at_once());
   slow_down_looks();
