@@ -171,6 +171,7 @@ private:
 
   std::vector<std::int64_t> left_out(bool with_suspects) const {
     std::vector<std::int64_t> users;
+    users.reserve(closed_.failing.size() + suspects_.size());
     for (const auto& [user, why] : closed_.failing)
       users.push_back(user);
     if (!with_suspects)
