@@ -63,7 +63,7 @@ protected:
 TEST_F(RunCommand, RunsATickOnceAndSaysSo) {
   EXPECT_EQ(run({"clean-up", "--at", "2026-03-02T03:00:00Z"}), 0) << errors();
   EXPECT_EQ(output, "daily-clean-up 2026-03-01T03:45:00Z succeeded {\"keys\": 0, \"runs\": 0, "
-                    "\"partitions\": 0, \"holds\": 0}\n");
+                    "\"holds\": 0, \"partitions\": 0}\n");
   EXPECT_EQ(run({"clean-up", "--at", "2026-03-01T03:45:00Z"}), 0);
   EXPECT_THAT(output, HasSubstr("it has run already, nothing was done"));
   EXPECT_EQ(sql("SELECT count(*) || ' ' || max(attempts) FROM runs"), "1 1");
