@@ -188,6 +188,8 @@ report bills(const bill_options& options) {
   how.panel = {"--build-time", "0.1", "--latency", "2", "--jitter", "4"};
   how.business_begin = business_begin;
   how.settings["SKYENGINE_PROVISIONING_SETTLE"] = "1s";
+  // What is accepted is answered before the next kill.
+  how.settings["SKYENGINE_HTTP_PATIENCE"] = "100ms";
   how.settings["SKYENGINE_CLOCK_RATE"] = std::to_string(clock_rate);
   // X how.settings["SKYENGINE_SYNC_LIVE_EVERY"] = "1h";
   world on{how};
@@ -206,7 +208,7 @@ report bills(const bill_options& options) {
   busy_panel panel{on, random()};
   for (std::size_t i = 0; i < options.kills; ++i) {
     // One that is to end at a point of its own mostly comes to it.
-    const auto most = is_planned ? 4'000 : 900;
+    const auto most = is_planned ? 4'000 : 2'500;
     const auto life = std::chrono::milliseconds{std::uniform_int_distribution{50, most}(random)};
     const auto whom = std::uniform_int_distribution<std::size_t>{0, on.engines() - 1}(random);
     auto& engine = on.engine(whom);
