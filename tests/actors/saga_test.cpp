@@ -82,6 +82,8 @@ TEST_F(Saga, AnOrdersRowsAreReadOfOneMoment) {
   static constexpr db::statement back{"back", R"(
     WITH s AS (UPDATE servers SET virtfusion_id = NULL WHERE id = 1)
     UPDATE actions SET step = 'attempt', version = version + 1 WHERE id = 1)"};
+  // Before it, neither of the two is what it is in between.
+  ASSERT_TRUE(test::run(runtime.loop(), db.run(back)));
   auto torn = 0;
   auto reads = 0;
   auto is_over = false;
