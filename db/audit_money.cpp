@@ -1,6 +1,7 @@
 #include "db/audit_money.hpp"
 
 #include "db/billing_facts.hpp"
+#include "db/whole_seconds.hpp"
 
 #include <algorithm>
 #include <map>
@@ -63,10 +64,6 @@ constexpr statement find_closed{"audit_closed_until", R"sql(
 constexpr statement find_rechecks{"audit_rechecks", R"sql(
   SELECT server_id, extract(epoch FROM month)::bigint AS month FROM billing_rechecks
    WHERE server_id = ANY ($1::bigint[]))sql"};
-
-sys_seconds seconds_in(const row& r, std::string_view column) {
-  return sys_seconds{std::chrono::seconds{r.get<std::int64_t>(column)}};
-}
 
 using server_month = std::pair<std::int64_t, sys_seconds>;
 

@@ -1,5 +1,7 @@
 #include "db/billing_facts.hpp"
 
+#include "db/whole_seconds.hpp"
+
 #include <algorithm>
 #include <unordered_map>
 #include <utility>
@@ -73,14 +75,6 @@ constexpr statement load_rechecks{"billing_rechecks", R"sql(
       SELECT sequence, month_micros, month_seconds FROM charge_corrections
        WHERE server_id = r.server_id AND month = r.month ORDER BY sequence DESC LIMIT 1) AS k ON true
    WHERE r.server_id = ANY ($1::bigint[]) ORDER BY r.server_id, r.month)sql"};
-
-sys_seconds seconds_in(const row& r, std::string_view column) {
-  return sys_seconds{std::chrono::seconds{r.get<std::int64_t>(column)}};
-}
-
-std::int64_t since_epoch(sys_seconds at) {
-  return at.time_since_epoch().count();
-}
 
 charged_month charged_in(const row& r) {
   return {{r.get<std::int64_t>("month_micros")}, r.get<std::int64_t>("month_seconds")};

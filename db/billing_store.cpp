@@ -1,6 +1,7 @@
 #include "db/billing_store.hpp"
 
 #include "db/billing_facts.hpp"
+#include "db/whole_seconds.hpp"
 
 #include <map>
 #include <set>
@@ -88,14 +89,6 @@ constexpr statement tell_passed_limits{"billing_tell_limits", R"sql(
                       ELSE '{}' END,
          hour + interval '1 hour'
     FROM passed ORDER BY user_id, kind)sql"};
-
-std::int64_t since_epoch(sys_seconds at) {
-  return at.time_since_epoch().count();
-}
-
-sys_seconds seconds_in(std::int64_t since) {
-  return sys_seconds{std::chrono::seconds{since}};
-}
 
 // A charge that is there already is an error: the account says that the hour was open.
 // Each sum has its transaction's id before it is inserted: nothing has to be joined, of which PostgreSQL does
@@ -322,7 +315,7 @@ billing_store::close(std::int64_t token, sys_seconds hour, std::vector<std::int6
     for (const auto& [user, one] : closed_users)
       add_plans_of(one.servers, plans);
     add_plans_of(loaded.servers, plans);
-    if (plans.empty())
+    if (plans.empty() && limited.empty())
       co_return closed_batch{static_cast<std::int64_t>(closed_users.size()), 0, 0};
     const auto prices = co_await load_prices_of(t, plans);
     if (!prices)

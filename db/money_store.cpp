@@ -1,6 +1,7 @@
 #include "db/money_store.hpp"
 
 #include "db/billing_facts.hpp"
+#include "db/whole_seconds.hpp"
 #include "domain/forecast.hpp"
 
 #include <boost/asio/post.hpp>
@@ -97,14 +98,6 @@ constexpr statement sum_plans{"money_plans", R"sql(
 
 // Of the servers of a user that are read, or looked at, in one go.
 constexpr int servers_at_once = 1'000;
-
-std::int64_t since_epoch(sys_seconds at) {
-  return at.time_since_epoch().count();
-}
-
-sys_seconds seconds_in(const row& r, std::string_view column) {
-  return sys_seconds{std::chrono::seconds{r.get<std::int64_t>(column)}};
-}
 
 money micros_in(const row& r, std::string_view column) {
   return {r.get<std::int64_t>(column)};

@@ -2,10 +2,6 @@
 
 namespace skyengine::db {
 
-std::chrono::sys_seconds seconds_in(std::int64_t since_epoch) {
-  return std::chrono::sys_seconds{std::chrono::seconds{since_epoch}};
-}
-
 schedule to_schedule(const row& r) {
   schedule one;
   one.id = r.get<schedule_id>("id");

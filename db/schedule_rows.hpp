@@ -1,6 +1,6 @@
 #pragma once
 
-#include "db/rows.hpp"
+#include "db/whole_seconds.hpp"
 #include "domain/schedule.hpp"
 
 #include <chrono>
@@ -17,9 +17,6 @@
   "r.error_detail, r.not_before "
 
 namespace skyengine::db {
-
-/// Times are read as whole seconds since 1970.
-std::chrono::sys_seconds seconds_in(std::int64_t since_epoch);
 
 schedule to_schedule(const row& r);
 schedule_run to_run(const row& r);
