@@ -121,8 +121,10 @@ public:
       if (closed_.failure || *is_stopped_)
         break;
     }
-    if (closed_.permission && closed_.is_done)
-      co_await ask_permission();
+    // Where it stands now. All is done, whether that can be asked or not.
+    if (closed_.is_done)
+      if (const auto asked = co_await look_up_permission())
+        closed_.permission = *asked;
     closed_.is_cut = *is_stopped_ && !closed_.is_done;
     co_return closed_;
   }
@@ -158,11 +160,15 @@ private:
     return false;
   }
 
-  /// True when hours may be closed.
-  asio::awaitable<bool> ask_permission() {
+  asio::awaitable<result<db::billing_permission>> look_up_permission() {
     const auto now = services_.business.now();
     const auto system_now = options_.is_system_time ? std::optional{now} : std::nullopt;
-    const auto asked = co_await services_.store.permission(services_.token(), now, system_now);
+    return services_.store.permission(services_.token(), now, system_now);
+  }
+
+  /// True when hours may be closed.
+  asio::awaitable<bool> ask_permission() {
+    const auto asked = co_await look_up_permission();
     if (!asked)
       co_return fail(asked.error());
     closed_.permission = *asked;
@@ -206,8 +212,7 @@ private:
         users += closed->users;
         closed_.charges += static_cast<std::uint64_t>(closed->charges);
         closed_.corrections += static_cast<std::uint64_t>(closed->corrections);
-      } else if (const auto asked = co_await services_.store.permission(token, services_.business.now(), {});
-                 !asked) {
+      } else if (const auto asked = co_await look_up_permission(); !asked) {
         // It is not these users.
         fail(asked.error());
       } else if (batch.size() > 1) {
@@ -280,9 +285,7 @@ struct billing_state {
       [](const cron_cancel&) {},
       [this](const billing_figures_query&) {
         auto told = figures;
-        if (closed_until)
-          told.lag = std::max(
-            0s, std::chrono::floor<std::chrono::seconds>(services->business.now() - (*closed_until + 1h)));
+        told.lag = lag();
         return told;
       },
       [this](const stop_billing&) -> caf::result<void> {
