@@ -233,6 +233,18 @@ void add_process(collection& all) {
   all.gauge("process_open_fds", "Open file descriptors.", as_double(open_descriptors()));
 }
 
+/// nullopt where there is no such actor at present, or none that answers.
+template <class Figures, class Query, class Actor>
+asio::awaitable<std::optional<Figures>> ask(edge_state& edge, const Actor& actor) {
+  if (!actor)
+    co_return std::nullopt;
+  const Query query;
+  auto figures = co_await edge.services.asker.ask<Figures>(actor, figures_patience, query);
+  if (!figures)
+    co_return std::nullopt;
+  co_return std::move(*figures);
+}
+
 } // namespace
 
 answer get_metrics(edge_state& edge, const call&) {
@@ -241,53 +253,28 @@ answer get_metrics(edge_state& edge, const call&) {
             {{"version", edge.options.version}, {"commit", edge.options.commit}});
   add_http(all, edge);
   drops dropped;
-  if (edge.gateway) {
-    const actors::gateway_figures_query query;
-    const auto figures =
-      co_await edge.services.asker.ask<actors::gateway_figures>(edge.gateway, figures_patience, query);
-    if (figures) {
-      add_gateway(all, *figures);
-      dropped.emplace("virtfusion_gateway", figures->deadline_dropped);
-    }
+  if (const auto figures =
+        co_await ask<actors::gateway_figures, actors::gateway_figures_query>(edge, edge.gateway)) {
+    add_gateway(all, *figures);
+    dropped.emplace("virtfusion_gateway", figures->deadline_dropped);
   }
-  if (edge.provisioner) {
-    const actors::provisioner_figures_query query;
-    const auto figures = co_await edge.services.asker.ask<actors::provisioner_figures>(
-      edge.provisioner, figures_patience, query);
-    if (figures) {
-      add_provisioner(all, *figures);
-      dropped.emplace("server_provisioner", figures->deadline_dropped);
-    }
+  if (const auto figures = co_await ask<actors::provisioner_figures, actors::provisioner_figures_query>(
+        edge, edge.provisioner)) {
+    add_provisioner(all, *figures);
+    dropped.emplace("server_provisioner", figures->deadline_dropped);
   }
-  if (edge.cron_timer) {
-    const actors::cron_figures_query query;
-    const auto figures =
-      co_await edge.services.asker.ask<actors::cron_figures>(edge.cron_timer, figures_patience, query);
-    if (figures)
-      add_cron(all, *figures);
-  }
-  if (edge.billing) {
-    const actors::billing_figures_query query;
-    const auto figures =
-      co_await edge.services.asker.ask<actors::billing_figures>(edge.billing, figures_patience, query);
-    if (figures)
-      add_billing(all, *figures);
-  }
-  if (edge.metrics_sync) {
-    const actors::sync_figures_query query;
-    const auto figures =
-      co_await edge.services.asker.ask<actors::sync_figures>(edge.metrics_sync, figures_patience, query);
-    if (figures)
-      add_sync(all, *figures);
-  }
-  actors::restart_counts restarts;
-  if (edge.supervisor) {
-    const actors::restart_counts_query query;
-    if (auto counts =
-          co_await edge.services.asker.ask<actors::restart_counts>(edge.supervisor, figures_patience, query))
-      restarts = std::move(*counts);
-  }
-  add_actors(all, edge.services.actors, dropped, restarts);
+  if (const auto figures =
+        co_await ask<actors::cron_figures, actors::cron_figures_query>(edge, edge.cron_timer))
+    add_cron(all, *figures);
+  if (const auto figures =
+        co_await ask<actors::billing_figures, actors::billing_figures_query>(edge, edge.billing))
+    add_billing(all, *figures);
+  if (const auto figures =
+        co_await ask<actors::sync_figures, actors::sync_figures_query>(edge, edge.metrics_sync))
+    add_sync(all, *figures);
+  const auto restarts =
+    co_await ask<actors::restart_counts, actors::restart_counts_query>(edge, edge.supervisor);
+  add_actors(all, edge.services.actors, dropped, restarts.value_or(actors::restart_counts{}));
   if (const auto counts = co_await edge.servers.count_by_state())
     for (const auto& [state, count] : *counts)
       all.gauge("servers", "Servers, by state.", static_cast<double>(count),
