@@ -120,7 +120,7 @@ public:
         "estimated boolean NOT NULL, seconds integer NOT NULL, amount_micros bigint NOT NULL, month_seconds "
         "integer "
         "NOT NULL, month_micros bigint NOT NULL" +
-        (table == "bare_keyed" ? ", PRIMARY KEY (server_id, hour))" : ")"));
+        (table == "bare_keyed" ? ", PRIMARY KEY (hour, server_id))" : ")"));
     static constexpr db::statement plain{"bare_plain", R"sql(
       INSERT INTO bare_plain SELECT w.server_id, to_timestamp($1::bigint), w.user_id, w.currency, w.plan_id, w.basis, w.estimated, w.seconds,
                                     w.amount_micros, w.month_seconds, w.month_micros

@@ -42,16 +42,18 @@ constexpr statement check_ledger{"audit_ledger", R"sql(
     FROM user_balances b FULL JOIN charged c ON c.user_id = b.user_id AND c.currency = b.currency
   UNION ALL
   SELECT 'no hour of a server has two charges', count(*), count(*) FILTER (WHERE n > 1)
-    FROM (SELECT count(*) AS n FROM charges GROUP BY server_id, hour) AS h
+    FROM (SELECT count(*) AS n FROM charges GROUP BY hour, server_id) AS h
   UNION ALL
   SELECT 'no hour is charged that is not closed', count(*), count(*) FILTER (WHERE c.hour >= a.closed_until)
     FROM charges c JOIN billing_accounts a ON a.user_id = c.user_id)sql"};
 
+// OFFSET 0: each hour is read by the key, never all charges that there are for each batch of servers.
 constexpr statement sum_months{"audit_month_sums", R"sql(
   SELECT server_id, extract(epoch FROM month AT TIME ZONE 'UTC')::bigint AS month, sum(micros)::bigint AS micros,
          sum(seconds)::bigint AS seconds
     FROM (SELECT server_id, date_trunc('month', hour AT TIME ZONE 'UTC') AS month, amount_micros AS micros, seconds
-            FROM charges WHERE server_id = ANY ($1::bigint[])
+            FROM (SELECT generate_series(min(hour), max(hour), interval '1 hour') AS at FROM charges) AS h
+           CROSS JOIN LATERAL (SELECT * FROM charges WHERE hour = h.at AND server_id = ANY ($1::bigint[]) OFFSET 0) AS c
           UNION ALL
           SELECT server_id, month AT TIME ZONE 'UTC', amount_micros, seconds
             FROM charge_corrections WHERE server_id = ANY ($1::bigint[])) AS c

@@ -18,10 +18,7 @@ constexpr statement load_servers{"billing_servers", R"sql(
          EXISTS (SELECT FROM billing_rechecks r WHERE r.server_id = s.id) AS is_rechecked,
          coalesce(c.month_micros, 0) AS month_micros, coalesce(c.month_seconds, 0) AS month_seconds
     FROM servers s
-    LEFT JOIN LATERAL (
-      SELECT month_micros, month_seconds FROM charges
-       WHERE server_id = s.id AND hour >= to_timestamp($3::bigint) AND hour < to_timestamp($2::bigint)
-       ORDER BY hour DESC LIMIT 1) AS c ON true
+   CROSS JOIN last_charge(s.id, to_timestamp($3::bigint), to_timestamp($2::bigint)) AS c
    WHERE s.user_id = ANY ($1::bigint[])
      AND (s.state = 'active' OR s.last_event_at >= to_timestamp($2::bigint)
           OR EXISTS (SELECT FROM billing_rechecks r WHERE r.server_id = s.id)))sql"};
@@ -67,10 +64,7 @@ constexpr statement load_rechecks{"billing_rechecks", R"sql(
          coalesce(k.month_micros, c.month_micros, 0) AS month_micros,
          coalesce(k.month_seconds, c.month_seconds, 0) AS month_seconds
     FROM billing_rechecks r
-    LEFT JOIN LATERAL (
-      SELECT month_micros, month_seconds FROM charges
-       WHERE server_id = r.server_id AND hour >= r.month AND hour < r.month + interval '1 month'
-       ORDER BY hour DESC LIMIT 1) AS c ON true
+   CROSS JOIN last_charge(r.server_id, r.month, r.month + interval '1 month') AS c
     LEFT JOIN LATERAL (
       SELECT sequence, month_micros, month_seconds FROM charge_corrections
        WHERE server_id = r.server_id AND month = r.month ORDER BY sequence DESC LIMIT 1) AS k ON true

@@ -20,15 +20,14 @@ namespace {
 
 using std::chrono::sys_seconds;
 
-// Charges and corrections of one list, each read by its own key as far as the page needs.
+// Charges and corrections of one list, each read by its own key as far as the page needs. Charges come one an
+// hour: those behind ($4, $5) are those of later hours than $4.
 constexpr statement list_charges{"money_charges", R"sql(
   SELECT * FROM (
     (SELECT extract(epoch FROM hour)::bigint AS hour, 0 AS month, plan_id, currency, seconds, amount_micros, basis,
             estimated
-       FROM charges
-      WHERE server_id = $1 AND hour >= to_timestamp($2::bigint) AND hour < to_timestamp($3::bigint)
-        AND hour > to_timestamp($4::bigint)
-      ORDER BY hour LIMIT $6::integer)
+       FROM first_charges($1, greatest(to_timestamp($2::bigint), to_timestamp($4::bigint) + interval '1 hour'),
+                          to_timestamp($3::bigint), $6::integer))
     UNION ALL
     (SELECT extract(epoch FROM posted_hour)::bigint, extract(epoch FROM month)::bigint, plan_id, currency, seconds,
             amount_micros, NULL, false
@@ -71,10 +70,7 @@ constexpr statement list_servers{"money_servers", R"sql(
          coalesce(k.month_seconds, c.month_seconds) AS seconds, coalesce(k.month_micros, c.month_micros) AS micros,
          EXISTS (SELECT FROM server_events e WHERE e.server_id = s.id AND e.to_plan IS NOT NULL) AS is_split
     FROM servers s
-    LEFT JOIN LATERAL (
-      SELECT plan_id, currency, month_seconds, month_micros FROM charges
-       WHERE server_id = s.id AND hour >= to_timestamp($2::bigint) AND hour < to_timestamp($3::bigint)
-       ORDER BY hour DESC LIMIT 1) AS c ON true
+   CROSS JOIN last_charge(s.id, to_timestamp($2::bigint), to_timestamp($3::bigint)) AS c
     LEFT JOIN LATERAL (
       SELECT plan_id, currency, month_seconds, month_micros FROM charge_corrections
        WHERE server_id = s.id AND month = to_timestamp($2::bigint) AND posted_hour < to_timestamp($4::bigint)
@@ -84,11 +80,13 @@ constexpr statement list_servers{"money_servers", R"sql(
      AND (c.plan_id IS NOT NULL OR k.plan_id IS NOT NULL)
    ORDER BY s.id LIMIT $6::integer)sql"};
 
+// OFFSET 0: each hour is read by the key, never all charges that there are.
 constexpr statement sum_plans{"money_plans", R"sql(
   SELECT server_id, plan_id, currency, sum(seconds)::bigint AS seconds, sum(amount_micros)::bigint AS micros
     FROM (SELECT server_id, plan_id, currency, seconds, amount_micros
-            FROM charges
-           WHERE server_id = ANY ($1::bigint[]) AND hour >= to_timestamp($2::bigint) AND hour < to_timestamp($3::bigint)
+            FROM generate_series(to_timestamp($2::bigint), to_timestamp($3::bigint) - interval '1 hour',
+                                 interval '1 hour') AS h (hour)
+           CROSS JOIN LATERAL (SELECT * FROM charges WHERE hour = h.hour AND server_id = ANY ($1::bigint[]) OFFSET 0) AS c
            UNION ALL
           SELECT server_id, plan_id, currency, seconds, amount_micros
             FROM charge_corrections

@@ -112,6 +112,26 @@ TEST_F(ApiMoney, CorrectionsStandBesideTheChargesAndPagesMissNothing) {
   EXPECT_EQ(size(rest, "/corrections"), 1u);
 }
 
+TEST_F(ApiMoney, ChargesOnBothSidesOfASuspensionAreFound) {
+  const auto server = add_active_server(1, at(2, 10));
+  become(server, "suspended", at(2, 12));
+  close_until(at(9, 6));
+  const auto before = get("/v1/usage?userId=1");
+  EXPECT_EQ(text(before, "/soFar/amount"), "0.013699") << before.body;
+  EXPECT_EQ(text(before, "/servers/0/seconds"), "7200");
+  become(server, "active", at(9, 6));
+  close_until(at(9, 8));
+  const auto all = get(path(server));
+  ASSERT_EQ(size(all, "/items"), 4u) << all.body;
+  EXPECT_EQ(text(all, "/items/1/hour"), "2026-11-02T11:00:00Z");
+  EXPECT_EQ(text(all, "/items/2/hour"), "2026-11-09T06:00:00Z");
+  const auto second = get(path(server) + "?limit=2");
+  EXPECT_EQ(size(get(path(server) + "?limit=2&cursor=" + text(second, "/nextCursor")), "/items"), 2u);
+  const auto after = get("/v1/usage?userId=1");
+  EXPECT_EQ(text(after, "/soFar/amount"), "0.027397");
+  EXPECT_EQ(text(after, "/servers/0/seconds"), "14400");
+}
+
 TEST_F(ApiMoney, AUserSeesChargesOfItsOwnServersAlone) {
   const auto server = add_active_server(1, at(2, 10));
   close_until(at(2, 11));
