@@ -176,7 +176,14 @@ asio::awaitable<result<cron_outcome>> sync_run::run() {
   limits_.now = begun_;
   asio::co_spawn(loop_, write_observations(shared_from_this()), watched("writer"));
   asio::co_spawn(loop_, tell_progress(shared_from_this()), watched("progress"));
-  co_await read_list();
+  const auto list = co_await services_.store.find_list(tick_.scheduled_at);
+  asio::co_spawn(loop_, count_due(shared_from_this()), watched("count"));
+  if (list && list->is_read)
+    is_list_skipped_ = true;
+  else
+    co_await read_list(list ? list->servers : 0);
+  while (!is_due_counted_ && !has_bug_)
+    co_await changed_.wait_until(timers_.now() + progress_every);
   co_await look_at_servers();
   is_ending_ = true;
   to_write_.notify();
@@ -206,17 +213,25 @@ asio::awaitable<sync_run::asked<T>> sync_run::ask(vf::call<T> what, std::int64_t
   }
 }
 
-asio::awaitable<void> sync_run::read_list() {
-  if (const auto read = co_await services_.store.is_list_read(tick_.scheduled_at); read && *read) {
-    is_list_skipped_ = true;
-    co_return;
-  }
+/// While the list is read, which changes nothing about what is due.
+asio::awaitable<void> sync_run::count_due(pointer self) {
+  for (const auto depth : {sync_depth::traffic, sync_depth::live})
+    if (const auto counted = co_await self->services_.store.rest(depth, self->limits_, 0))
+      self->of(depth).due = counted->count;
+  self->is_due_counted_ = true;
+  self->changed_.notify();
+}
+
+asio::awaitable<void> sync_run::read_list(std::int64_t known_servers) {
+  // The pages that our own servers fill are asked for at once; each says then how many there are.
+  last_page_ = std::clamp<std::int64_t>(known_servers / vf::max_page_size, 1, most_pages);
   is_list_under_way_ = true;
   const auto begun = services_.business.now();
   const auto at_once = calls_at_once(options_.slots);
   while (goes_on() && !is_list_refused_) {
-    // The first page says how many there are.
-    while (next_page_ <= last_page_ && pages_under_way_ < at_once) {
+    // A page that is being written holds no call back, as long as the database keeps up.
+    while (next_page_ <= last_page_ && pages_asked_ < at_once && pages_under_way_ < 4 * at_once) {
+      ++pages_asked_;
       ++pages_under_way_;
       asio::co_spawn(loop_, read_page(shared_from_this(), next_page_++), watched("list"));
     }
@@ -240,13 +255,14 @@ asio::awaitable<void> sync_run::read_list() {
 
 asio::awaitable<void> sync_run::read_page(pointer self, std::int64_t number) {
   auto& run = *self;
-  bool is_kept = false;
+  std::optional<vf::page<vf::server_list_item>> page;
+  instant asked_at;
   for (int failures = 0; failures < most_failures;) {
     const auto wanted = vf::list_servers(number);
     auto came = co_await run.ask(wanted, run.list_calls_);
     if (came.outcome.has_value()) {
-      auto page = std::move(*came.outcome);
-      is_kept = co_await run.keep_page(std::move(page), came.asked_at);
+      page = std::move(*came.outcome);
+      asked_at = came.asked_at;
       break;
     }
     const auto what = came.outcome.error().what;
@@ -256,6 +272,11 @@ asio::awaitable<void> sync_run::read_page(pointer self, std::int64_t number) {
     if (co_await run.is_panel_at_home({}, came.sent_at))
       ++failures;
   }
+  --run.pages_asked_;
+  run.changed_.notify();
+  bool is_kept = false;
+  if (page)
+    is_kept = co_await run.keep_page(std::move(*page), asked_at);
   if (is_kept)
     ++run.pages_read_;
   else
@@ -300,9 +321,6 @@ asio::awaitable<bool> sync_run::keep_page(vf::page<vf::server_list_item> page, i
 }
 
 asio::awaitable<void> sync_run::look_at_servers() {
-  for (const auto depth : {sync_depth::traffic, sync_depth::live})
-    if (const auto counted = co_await services_.store.rest(depth, limits_, 0))
-      of(depth).due = counted->count;
   while (goes_on()) {
     load_more(sync_depth::traffic);
     load_more(sync_depth::live);

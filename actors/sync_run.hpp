@@ -98,7 +98,8 @@ private:
   template <class T>
   boost::asio::awaitable<asked<T>> ask(net::virtfusion::call<T> what, std::int64_t& calls);
 
-  boost::asio::awaitable<void> read_list();
+  static boost::asio::awaitable<void> count_due(pointer self);
+  boost::asio::awaitable<void> read_list(std::int64_t known_servers);
   static boost::asio::awaitable<void> read_page(pointer self, std::int64_t number);
   boost::asio::awaitable<bool> keep_page(net::virtfusion::page<net::virtfusion::server_list_item> page,
                                          instant asked_at);
@@ -143,6 +144,8 @@ private:
   bool is_list_refused_ = false;
   std::int64_t next_page_ = 1;
   std::int64_t last_page_ = 1;
+  /// Asked for and not here yet; with those that are being written.
+  std::size_t pages_asked_ = 0;
   std::size_t pages_under_way_ = 0;
   std::int64_t pages_read_ = 0;
   std::int64_t pages_failed_ = 0;
@@ -154,6 +157,7 @@ private:
   sync_lanes lanes_;
   std::array<source, 2> sources_;
   std::array<depth_figures, 2> depths_;
+  bool is_due_counted_ = false;
   std::vector<server_id> failed_;
   std::vector<std::string_view> refused_depths_;
 

@@ -331,6 +331,34 @@ measure(world& on, const char* label, const char* name, bool traffic, bool live,
   return out;
 }
 
+/// The pages of the list, `slots` at once, with nothing done about them.
+double list_bare(world& on, std::int64_t pages) {
+  asio::io_context loop{1};
+  vf::http_transport transport{loop.get_executor(), node::to_panel(on.panel.url())};
+  std::int64_t next = 1;
+  int left = slots;
+  auto ask_on = [&]() -> asio::awaitable<void> {
+    while (next <= pages) {
+      auto what = vf::list_servers(next++);
+      const auto came = co_await transport.exchange(std::move(what.what), 15s);
+      if (!came || !came->is_success())
+        throw std::runtime_error{"a call of the bare list failed"};
+    }
+    if (--left == 0)
+      loop.stop();
+  };
+  const auto begun = steady::now();
+  for (int i = 0; i < slots; ++i)
+    asio::co_spawn(loop, ask_on(), [](std::exception_ptr failed) {
+      if (failed)
+        std::rethrow_exception(failed);
+    });
+  loop.run();
+  const auto wall = seconds_since(begun);
+  transport.close();
+  return wall;
+}
+
 void with_faults_and_a_kill(world& on, bench::summary& line) {
   on.forget();
   on.panel.add_fault({{"operation", "*"}, {"kind", "status"}, {"status", 500}, {"share", 0.02}});
@@ -436,6 +464,11 @@ int run(const bench::options& how) {
   std::printf("    of the list: %ld calls, allowed %ld\n", list.list_calls, servers_wanted / 200 + 5);
   if (list.list_calls > servers_wanted / 200 + 5)
     throw std::runtime_error{"the list took too many calls"};
+  const auto bare = list_bare(on, list.list_calls);
+  std::printf("    the same calls, nothing done about them %9.2f s   the list took %.2f x\n", bare,
+              list.wall / bare);
+  std::fflush(stdout);
+  line.add("list_bare_s", bare, 3).add("list_by_bare", list.wall / bare, 2);
   on.forget();
   check_complete(measure(on, "list and traffic", "traffic", true, false, line).figures);
   on.forget();

@@ -52,8 +52,10 @@ constexpr statement insert_list{"metrics_write_list", R"sql(
   ON CONFLICT (server_id) DO UPDATE
      SET hypervisor_id = excluded.hypervisor_id, listed_at = greatest(o.listed_at, excluded.listed_at))sql"};
 
-constexpr statement find_list{"metrics_list_read",
-                              "SELECT FROM server_lists WHERE tick >= to_timestamp($1::bigint)"};
+constexpr statement find_the_list{"metrics_list", R"sql(
+  SELECT EXISTS (SELECT FROM server_lists WHERE tick >= to_timestamp($1::bigint)) AS is_read,
+         (SELECT count(*) FROM servers WHERE state IN ('active', 'suspended') AND virtfusion_id IS NOT NULL)
+           AS servers)sql"};
 
 constexpr statement note_list{"metrics_note_list", R"sql(
   INSERT INTO server_lists AS l (tick, begun_at, ended_at)
@@ -241,11 +243,12 @@ asio::awaitable<result<std::int64_t>> metrics_store::write_list(std::vector<list
   co_return written->affected();
 }
 
-asio::awaitable<result<bool>> metrics_store::is_list_read(std::chrono::sys_seconds tick) {
-  const auto found = co_await db_.run(find_list, tick.time_since_epoch().count());
+asio::awaitable<result<list_standing>> metrics_store::find_list(std::chrono::sys_seconds tick) {
+  const auto found = co_await db_.run(find_the_list, tick.time_since_epoch().count());
   if (!found)
     co_return found.error();
-  co_return !found->empty();
+  const auto r = found->front();
+  co_return list_standing{r.get<bool>("is_read"), r.get<std::int64_t>("servers")};
 }
 
 asio::awaitable<result<>>

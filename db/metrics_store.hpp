@@ -87,6 +87,13 @@ struct due_rest {
 /// What the sync sees of servers, and what is due to be looked at. Servers count that are active or suspended
 /// and have their id in VirtFusion.
 ///
+struct list_standing {
+  /// The list of the tick, or of a later one, was read to its end.
+  bool is_read = false;
+  /// Of ours that it should show.
+  std::int64_t servers = 0;
+};
+
 /// Everything written twice is written once, so a batch whose answer was lost is simply written again.
 class metrics_store {
 public:
@@ -99,8 +106,7 @@ public:
 
   /// Servers that are not ours are passed over. Answers how many were ours.
   asio::awaitable<result<std::int64_t>> write_list(std::vector<listed_observation> seen, instant at);
-  /// Whether the list of this tick, or of a later one, was read to its end.
-  asio::awaitable<result<bool>> is_list_read(std::chrono::sys_seconds tick);
+  asio::awaitable<result<list_standing>> find_list(std::chrono::sys_seconds tick);
   asio::awaitable<result<>> note_list_read(std::chrono::sys_seconds tick, instant begun, instant ended);
 
   asio::awaitable<result<>> write_traffic(observation_batch<traffic_observation> batch);

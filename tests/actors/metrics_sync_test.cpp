@@ -176,6 +176,23 @@ TEST_F(MetricsSync, SeesEveryServerByListTrafficAndLive) {
   EXPECT_EQ(sql("SELECT count(*) FROM servers WHERE power = 'on'"), "450");
 }
 
+TEST_F(MetricsSync, AsManyPagesAsOursFillAreAskedForAtOnceAndThoseThatThereAreAreRead) {
+  make_servers(450);
+  options.traffic_every = options.live_every = 0ms;
+  panel.look_to_change().seed_servers(350, 3, panel.now());
+  const auto more = finish(begin());
+  EXPECT_EQ(more.at("complete"), true);
+  EXPECT_EQ(panel.count(list_op), 4) << "800 that VirtFusion has, of which 450 are ours";
+  EXPECT_EQ(number(more, "list", "servers"), 450);
+  sql("INSERT INTO servers (user_id, plan_id, region_id, wants_ipv6, state, virtfusion_id, created_at, "
+      "last_event_at) SELECT 1, 'small', 'north', false, 'active', n, '2026-01-01Z', '2026-01-01Z' FROM "
+      "generate_series(801, 1450) AS n");
+  const auto fewer = finish(begin(noon + 1h));
+  EXPECT_EQ(fewer.at("complete"), true) << "pages behind the last one are empty";
+  EXPECT_EQ(panel.count(list_op), 4 + 5);
+  EXPECT_EQ(number(fewer, "list", "servers"), 450);
+}
+
 TEST_F(MetricsSync, KeepsVirtFusionBusyAndNeverOverrun) {
   make_servers(450);
   const auto begun = runtime.timers().now();

@@ -172,7 +172,9 @@ TEST_F(MetricsStore, TheRestIsCountedAndItsFirstAreNamed) {
 }
 
 TEST_F(MetricsStore, AListIsReadOncePerTick) {
-  const auto is_read = [&](sys_seconds tick) { return test::run(loop, store.is_list_read(tick)).value(); };
+  const auto is_read = [&](sys_seconds tick) {
+    return test::run(loop, store.find_list(tick)).value().is_read;
+  };
   EXPECT_FALSE(is_read(noon));
   ASSERT_TRUE(test::run(loop, store.note_list_read(noon, noon, noon + 1s)));
   EXPECT_TRUE(is_read(noon));
