@@ -62,13 +62,10 @@ asio::awaitable<result<http::response>> pull(edge_state& edge, const call& c, Re
 } // namespace
 
 answer list_server_actions(edge_state& edge, const call& c) {
-  const auto id = parse_id(c.parameters[0]);
-  if (!id)
-    co_return error{errc::not_found, "no such server"};
-  const auto server = co_await edge.servers.find({*id}, c.owner());
+  const auto server = co_await find_server(edge, c);
   if (!server)
     co_return server.error();
-  const auto list = "actions " + std::to_string(*id);
+  const auto list = "actions " + std::to_string(server->id.value);
   const auto page = parse_id_page(list, c.query);
   if (!page)
     co_return page.error();

@@ -74,6 +74,19 @@ http::response json_answer(http::status status, std::string body) {
   return answer;
 }
 
+result<server_id> server_in_path(const call& c) {
+  if (const auto id = parse_id(c.parameters[0]))
+    return server_id{*id};
+  return error{errc::not_found, "no such server"};
+}
+
+asio::awaitable<result<server>> find_server(edge_state& edge, const call& c) {
+  const auto id = server_in_path(c);
+  if (!id)
+    co_return id.error();
+  co_return co_await edge.servers.find(*id, c.owner());
+}
+
 result<boost::json::object> read_body(const http::request& request) {
   const auto type = single_header(request, "Content-Type");
   if (!type || !is_json(*type))

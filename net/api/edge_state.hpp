@@ -129,6 +129,12 @@ struct call {
   requester by() const { return {key->caller(), request.request_id}; }
 };
 
+/// The server that the path names. errc::not_found for what can be none.
+result<server_id> server_in_path(const call& c);
+
+/// The same, read; another user's is none. errc::not_found.
+asio::awaitable<result<server>> find_server(edge_state& edge, const call& c);
+
 /// A JSON answer that nobody keeps.
 http::response json_answer(http::status status, std::string body);
 

@@ -91,10 +91,7 @@ asio::awaitable<result<http::response>> list_events(edge_state& edge, const call
 } // namespace
 
 answer get_server_events(edge_state& edge, const call& c) {
-  const auto id = parse_id(c.parameters[0]);
-  if (!id)
-    co_return error{errc::not_found, "no such server"};
-  const auto server = co_await edge.servers.find({*id}, c.owner());
+  const auto server = co_await find_server(edge, c);
   if (!server)
     co_return server.error();
   if (c.media == 0)

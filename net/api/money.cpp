@@ -194,13 +194,10 @@ void write_invoice(json_writer& out, const invoice& one, const server_range& pag
 } // namespace
 
 answer list_server_charges(edge_state& edge, const call& c) {
-  const auto id = parse_id(c.parameters[0]);
-  if (!id)
-    co_return error{errc::not_found, "no such server"};
-  const auto server = co_await edge.servers.find({*id}, c.owner());
+  const auto server = co_await find_server(edge, c);
   if (!server)
     co_return server.error();
-  const auto list = "charges " + std::to_string(*id);
+  const auto list = "charges " + std::to_string(server->id.value);
   const auto query = parse_charge_query(list, c.query);
   if (!query)
     co_return query.error();

@@ -18,10 +18,6 @@ using standing = db::server_store::standing;
 // As for orders: longer than all that storing waits for.
 constexpr auto storing_limit = 2min;
 
-error no_such_server() {
-  return {errc::not_found, "no such server"};
-}
-
 unsigned status_of(const action& one) {
   if (one.state == action_state::failed && one.failure)
     return static_cast<unsigned>(problem_of(one.failure->code).status);
@@ -135,18 +131,18 @@ asio::awaitable<result<http::response>> control(edge_state& edge, const call& c,
     co_return earlier.error();
   if (*earlier)
     co_return co_await replay(edge, c, **earlier, **claim, 0);
-  const auto id = parse_id(c.parameters[0]);
+  const auto id = server_in_path(c);
   if (!id)
-    co_return no_such_server();
+    co_return id.error();
   const auto draft = parse(kind, c);
   if (!draft)
     co_return draft.error();
   if (draft->plan)
-    if (const auto fits = co_await check_plan(edge, c, {*id}, *draft->plan); !fits)
+    if (const auto fits = co_await check_plan(edge, c, *id, *draft->plan); !fits)
       co_return fits.error();
 
   const first_answer pending{edge, *claim};
-  const actors::control_server wanted{{*id},
+  const actors::control_server wanted{*id,
                                       kind,
                                       c.owner(),
                                       c.by(),
@@ -168,7 +164,7 @@ asio::awaitable<result<http::response>> control(edge_state& edge, const call& c,
   }
   if (outcome->action != action_id{})
     co_return co_await answer_stored(edge, c, outcome->action, *claim, false);
-  const auto server = co_await edge.servers.find({*id}, c.owner());
+  const auto server = co_await edge.servers.find(*id, c.owner());
   if (!server)
     co_return server.error();
   co_return json_answer(http::status::ok, to_json(*server));

@@ -157,13 +157,10 @@ void write(json_writer& out, const db::metric_point& one, bool is_aggregate) {
 } // namespace
 
 answer get_server_metrics(edge_state& edge, const call& c) {
-  const auto id = parse_id(c.parameters[0]);
-  if (!id)
-    co_return error{errc::not_found, "no such server"};
   const auto wanted = parse_series_query(c.query, edge.services.business.now());
   if (!wanted)
     co_return wanted.error();
-  const auto server = co_await edge.servers.find({*id}, c.owner());
+  const auto server = co_await find_server(edge, c);
   if (!server)
     co_return server.error();
   const auto found =

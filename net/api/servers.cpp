@@ -20,10 +20,6 @@ using namespace std::chrono_literals;
 // all of it together, so that no stored order is ever answered as if it had not been.
 constexpr auto storing_limit = 2min;
 
-error no_such_server() {
-  return {errc::not_found, "no such server"};
-}
-
 using standing = db::server_store::standing;
 
 /// `is_decided`: VirtFusion has taken the build, which its row may not have yet.
@@ -200,10 +196,7 @@ answer list_servers(edge_state& edge, const call& c) {
 }
 
 answer get_server(edge_state& edge, const call& c) {
-  const auto id = parse_id(c.parameters[0]);
-  if (!id)
-    co_return no_such_server();
-  const auto found = co_await edge.servers.find({*id}, c.owner());
+  const auto found = co_await find_server(edge, c);
   if (!found)
     co_return found.error();
   co_return json_answer(http::status::ok, to_json(*found));
@@ -218,11 +211,11 @@ answer delete_server(edge_state& edge, const call& c) {
     co_return earlier.error();
   if (*earlier)
     co_return co_await replay_delete(edge, c, **earlier, **claim, 0);
-  const auto id = parse_id(c.parameters[0]);
+  const auto id = server_in_path(c);
   if (!id)
-    co_return no_such_server();
+    co_return id.error();
   const first_answer pending{edge, *claim};
-  const actors::delete_server wanted{{*id}, c.owner(), c.by(), *claim, c.request.deadline};
+  const actors::delete_server wanted{*id, c.owner(), c.by(), *claim, c.request.deadline};
   const auto action = co_await edge.ask_provisioner<skyengine::action>(storing_limit, wanted);
   if (!action) {
     const auto stored = co_await find_earlier(edge, *claim);
