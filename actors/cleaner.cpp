@@ -2,13 +2,12 @@
 
 #include "actors/runtime/coroutines.hpp"
 #include "actors/runtime/prepare.hpp"
+#include "actors/tick_runs.hpp"
 #include "domain/log.hpp"
 
 #include <caf/typed_event_based_actor.hpp>
 
-#include <map>
 #include <memory>
-#include <set>
 #include <utility>
 
 namespace skyengine::actors {
@@ -126,44 +125,26 @@ struct cleaner_state {
   cleaner_state(const cleaner_state&) = delete;
   cleaner_state& operator=(const cleaner_state&) = delete;
   ~cleaner_state() {
-    for (auto& [run, one] : under_way)
-      *one.is_wanted = false;
+    runs.for_each([](const wanted_flag& is_wanted) { *is_wanted = false; });
   }
-
-  struct cleaning {
-    std::vector<runtime::open_promise> promises;
-    wanted_flag is_wanted;
-  };
 
   implementation::behavior_type make_behavior() {
     return {
       [this](const cron_tick& tick) { return on_cron_tick(tick); },
       [this](const cron_cancel& cancelled) {
-        if (const auto found = under_way.find(cancelled.run); found != under_way.end())
-          *found->second.is_wanted = false;
+        if (const auto* is_wanted = runs.find(cancelled.run))
+          **is_wanted = false;
       },
-      [this](const cleaned& done) {
-        auto one = std::move(under_way.extract(done.run).mapped());
-        for (auto& promise : one.promises) {
-          if (done.outcome)
-            promise.deliver(*done.outcome);
-          else
-            promise.fail(done.outcome.error());
-        }
-      },
+      [this](const cleaned& done) { runs.end(done.run, done.outcome); },
     };
   }
 
   caf::result<cron_outcome> on_cron_tick(const cron_tick& tick) {
     auto promise = self->make_response_promise<cron_outcome>();
-    if (const auto found = under_way.find(tick.run); found != under_way.end()) {
-      // Told anew under another lease: its outcome is this one's.
-      found->second.promises.emplace_back(promise);
+    if (runs.join(tick.run, promise))
       return promise;
-    }
     const auto is_wanted = std::make_shared<bool>(true);
-    auto& one = under_way.emplace(tick.run, cleaning{{}, is_wanted}).first->second;
-    one.promises.emplace_back(promise);
+    runs.begin(tick.run, promise, is_wanted);
     const implementation handle{self};
     asio::co_spawn(loop, clean_up(*store, *holds, options, instant{tick.scheduled_at}, is_wanted),
                    [handle, run = tick.run](std::exception_ptr bug, result<cron_outcome> outcome) {
@@ -181,7 +162,7 @@ struct cleaner_state {
   db::clean_up_store* store = nullptr;
   db::hold_store* holds = nullptr;
   cleaner_options options;
-  std::map<run_id, cleaning> under_way;
+  tick_runs<wanted_flag> runs;
 };
 
 implementation::behavior_type cleaner(implementation::stateful_pointer<cleaner_state> self,

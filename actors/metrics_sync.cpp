@@ -2,14 +2,13 @@
 
 #include "actors/runtime/coroutines.hpp"
 #include "actors/runtime/prepare.hpp"
+#include "actors/tick_runs.hpp"
 
 #include <boost/asio/co_spawn.hpp>
 #include <caf/typed_event_based_actor.hpp>
 
-#include <map>
 #include <memory>
 #include <utility>
-#include <vector>
 
 namespace skyengine::actors {
 
@@ -45,39 +44,30 @@ struct metrics_sync_state {
   metrics_sync_state(const metrics_sync_state&) = delete;
   metrics_sync_state& operator=(const metrics_sync_state&) = delete;
   ~metrics_sync_state() {
-    for (auto& [run, one] : under_way)
-      one.sync->cancel();
+    runs.for_each([](const std::shared_ptr<sync_run>& sync) { sync->cancel(); });
   }
-
-  struct running {
-    std::vector<runtime::open_promise> promises;
-    std::shared_ptr<sync_run> sync;
-  };
 
   implementation::behavior_type make_behavior() {
     return {
       [this](const cron_tick& tick) { return on_cron_tick(tick); },
       [this](const cron_cancel& cancelled) {
-        if (const auto found = under_way.find(cancelled.run); found != under_way.end())
-          found->second.sync->cancel();
+        if (const auto* sync = runs.find(cancelled.run))
+          (*sync)->cancel();
       },
       [this](const sync_figures_query&) {
-        return under_way.empty() ? sync_figures{} : under_way.rbegin()->second.sync->figures();
+        const auto* sync = runs.newest();
+        return sync == nullptr ? sync_figures{} : (*sync)->figures();
       },
-      [this](const synchronised& done) { on_synchronised(done); },
+      [this](const synchronised& done) { runs.end(done.run, done.outcome); },
     };
   }
 
   caf::result<cron_outcome> on_cron_tick(const cron_tick& tick) {
     auto promise = self->make_response_promise<cron_outcome>();
-    if (const auto found = under_way.find(tick.run); found != under_way.end()) {
-      // Told anew under another lease: its outcome is this one's.
-      found->second.promises.emplace_back(promise);
+    if (runs.join(tick.run, promise))
       return promise;
-    }
-    auto sync = std::make_shared<sync_run>(setup.loop, setup.services, setup.options, tick);
-    auto& one = under_way.emplace(tick.run, running{{}, sync}).first->second;
-    one.promises.emplace_back(promise);
+    const auto sync = std::make_shared<sync_run>(setup.loop, setup.services, setup.options, tick);
+    runs.begin(tick.run, promise, sync);
     const implementation handle{self};
     asio::co_spawn(setup.loop, sync->run(),
                    [handle, sync, run = tick.run](std::exception_ptr bug, result<cron_outcome> outcome) {
@@ -90,19 +80,9 @@ struct metrics_sync_state {
     return promise;
   }
 
-  void on_synchronised(const synchronised& done) {
-    auto one = std::move(under_way.extract(done.run).mapped());
-    for (auto& promise : one.promises) {
-      if (done.outcome)
-        promise.deliver(*done.outcome);
-      else
-        promise.fail(done.outcome.error());
-    }
-  }
-
   implementation::pointer self;
   metrics_sync_setup setup;
-  std::map<run_id, running> under_way;
+  tick_runs<std::shared_ptr<sync_run>> runs;
 };
 
 class metrics_sync final : public implementation::base {
