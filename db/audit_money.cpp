@@ -41,6 +41,13 @@ constexpr statement check_ledger{"audit_ledger", R"sql(
          count(*) FILTER (WHERE coalesce(b.unbilled_micros, 0) <> coalesce(c.micros, 0))
     FROM user_balances b FULL JOIN charged c ON c.user_id = b.user_id AND c.currency = b.currency
   UNION ALL
+  SELECT 'what limits look at is what the month''s hours were charged', count(*),
+         count(*) FILTER (WHERE b.month_micros <> coalesce(c.micros, 0))
+    FROM user_balances b
+    LEFT JOIN (SELECT user_id, currency, date_trunc('month', hour, 'UTC') AS month, sum(amount_micros) AS micros
+                 FROM charges GROUP BY 1, 2, 3) AS c
+           ON c.user_id = b.user_id AND c.currency = b.currency AND c.month = b.month
+  UNION ALL
   SELECT 'no hour of a server has two charges', count(*), count(*) FILTER (WHERE n > 1)
     FROM (SELECT count(*) AS n FROM charges GROUP BY hour, server_id) AS h
   UNION ALL

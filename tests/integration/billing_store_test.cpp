@@ -462,16 +462,20 @@ TEST_F(BillingStore, TheAuditFindsWhatIsNotAsTheEventsSay) {
     std::to_string(server) + ", " + quoted(at(2, 11)) + ", 7, 'USD', 'small', 'allocated', false, ";
   sql("ALTER TABLE charges DISABLE TRIGGER ALL; DELETE FROM charges WHERE hour = " + quoted(at(2, 11)));
   EXPECT_EQ(violated(), "a user's unbilled balance is what was charged and is not invoiced\n"
+                        "what limits look at is what the month's hours were charged\n"
                         "what a server was charged for a month is what the month has come to\n");
   sql("INSERT INTO charges VALUES (" + row + "3600, 6851, 7200, 13700)");
   EXPECT_EQ(violated(), "a user's unbilled balance is what was charged and is not invoiced\n"
+                        "what limits look at is what the month's hours were charged\n"
                         "what a server was charged for a month is what the month has come to\n");
   sql("UPDATE charges SET amount_micros = 6850, month_micros = 13699 WHERE hour = " + quoted(at(2, 11)));
   EXPECT_EQ(violated(), "");
   sql("UPDATE user_balances SET unbilled_micros = 1");
   EXPECT_EQ(violated(), "a user's unbilled balance is what was posted to it\n"
                         "a user's unbilled balance is what was charged and is not invoiced\n");
-  sql("UPDATE user_balances SET unbilled_micros = 13699");
+  sql("UPDATE user_balances SET unbilled_micros = 13699, month_micros = 13700");
+  EXPECT_EQ(violated(), "what limits look at is what the month's hours were charged\n");
+  sql("UPDATE user_balances SET month_micros = 13699");
   sql("UPDATE billing_accounts SET closed_until = closed_until - interval '1 hour'");
   EXPECT_EQ(violated(), "no hour is charged that is not closed\n"
                         "what a server was charged for a month is what the month has come to\n");
