@@ -132,19 +132,27 @@ struct cleaner_state {
     return {
       [this](const cron_tick& tick) { return on_cron_tick(tick); },
       [this](const cron_cancel& cancelled) {
-        if (const auto* is_wanted = runs.find(cancelled.run))
+        if (const auto* is_wanted = runs.cancel(cancelled.run))
           **is_wanted = false;
       },
-      [this](const cleaned& done) { runs.end(done.run, done.outcome); },
+      [this](const cleaned& done) {
+        if (auto next = runs.end(done.run, done.outcome))
+          begin(std::move(*next));
+      },
     };
   }
 
   caf::result<cron_outcome> on_cron_tick(const cron_tick& tick) {
     auto promise = self->make_response_promise<cron_outcome>();
-    if (runs.join(tick.run, promise))
-      return promise;
+    if (auto now = runs.on_tick(tick, promise))
+      begin(std::move(*now));
+    return promise;
+  }
+
+  void begin(tick_runs<wanted_flag>::beginning what) {
+    const auto tick = what.tick;
     const auto is_wanted = std::make_shared<bool>(true);
-    runs.begin(tick.run, promise, is_wanted);
+    runs.begin(std::move(what), is_wanted);
     const implementation handle{self};
     asio::co_spawn(loop, clean_up(*store, *holds, options, instant{tick.scheduled_at}, is_wanted),
                    [handle, run = tick.run](std::exception_ptr bug, result<cron_outcome> outcome) {
@@ -154,7 +162,6 @@ struct cleaner_state {
                      }
                      caf::anon_send(handle, cleaned{run, std::move(outcome)});
                    });
-    return promise;
   }
 
   implementation::pointer self;

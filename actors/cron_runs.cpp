@@ -291,6 +291,11 @@ void cron_runs::cancel(run_id id, running_run& one) {
     caf::anon_send(whom, cron_cancel{id});
 }
 
+void cron_runs::cancel_all() {
+  for (auto& [id, one] : running_)
+    cancel(id, one);
+}
+
 void cron_runs::on_run_answered(const run_answered& answered) {
   if (answered.incarnation != incarnation_)
     return;

@@ -79,6 +79,8 @@ public:
 
   /// The runs are another's, or this node's under another token: no answer to what was asked so far counts.
   void forget();
+  /// Tells all that are under way on this node to stop.
+  void cancel_all();
   /// What waits is not sure any more: the next look tells it anew, and the one under way is not wanted. What
   /// is under way goes on.
   void forget_waiting();

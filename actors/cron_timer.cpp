@@ -130,6 +130,8 @@ struct cron_timer_state : cron_runs_host {
   caf::result<void> on_stop_firing() {
     const auto has_runs = runs->is_any_under_way();
     has_lease = false;
+    // Another node begins them anew.
+    runs->cancel_all();
     forget();
     if (!has_runs)
       return caf::unit;

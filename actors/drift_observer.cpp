@@ -22,11 +22,12 @@ boost::asio::awaitable<void> drift_observer::on_page(listed_page page) {
   servers.reserve(page.servers.size());
   for (const auto& one : page.servers)
     servers.push_back({one.id, one.owner, one.is_suspended});
-  log_failure("a page of the list", co_await watcher_.on_page(std::move(servers), page.asked_at, page.total));
+  log_failure("a page of the list",
+              co_await watcher_.on_page(std::move(servers), page.asked_at, page.total, page.goes_on));
 }
 
 boost::asio::awaitable<void> drift_observer::on_list_end(list_end end) {
-  log_failure("the whole list", co_await watcher_.on_list_end(end.begun_at, end.is_complete));
+  log_failure("the whole list", co_await watcher_.on_list_end(end.begun_at, end.is_complete, end.goes_on));
 }
 
 boost::asio::awaitable<void> drift_observer::on_live(live_record seen) {

@@ -83,19 +83,22 @@ void tell_vanished(const db::drift_news& one) {
 
 asio::awaitable<result<>> drift_watcher::on_page(std::vector<listed_server> servers,
                                                  instant asked_at,
-                                                 std::optional<std::int64_t> total) {
+                                                 std::optional<std::int64_t> total,
+                                                 std::function<bool()> goes_on) {
   listed_ += static_cast<std::int64_t>(servers.size());
   is_unproven_ = is_unproven_ || (total && total_ && *total != *total_);
   if (total)
     total_ = total;
   if (servers.empty())
     co_return result<>{};
-  auto compared = co_await compare(std::move(servers), asked_at);
+  auto compared = co_await compare(std::move(servers), asked_at, goes_on);
   is_unproven_ = is_unproven_ || !compared;
   co_return compared;
 }
 
-asio::awaitable<result<>> drift_watcher::compare(std::vector<listed_server> servers, instant asked_at) {
+asio::awaitable<result<>> drift_watcher::compare(std::vector<listed_server> servers,
+                                                 instant asked_at,
+                                                 const std::function<bool()>& goes_on) {
   std::vector<db::drift_store::sighting> seen;
   seen.reserve(servers.size());
   for (const auto& one : servers)
@@ -130,7 +133,7 @@ asio::awaitable<result<>> drift_watcher::compare(std::vector<listed_server> serv
     }
   }
   for (auto& match : to_look_at) {
-    if (looks_left_-- <= 0)
+    if (looks_left_-- <= 0 || !goes_on())
       break;
     const auto look_asked_at = business_.now();
     const auto record = co_await look_at(match.id);
@@ -228,7 +231,8 @@ asio::awaitable<std::optional<server_resources>> drift_watcher::resources_of(pac
   co_return found == packages_.end() ? std::nullopt : std::optional{found->second};
 }
 
-asio::awaitable<result<>> drift_watcher::on_list_end(instant begun_at, bool is_complete) {
+asio::awaitable<result<>>
+drift_watcher::on_list_end(instant begun_at, bool is_complete, std::function<bool()> goes_on) {
   const auto is_proof = is_complete && !is_unproven_ && (!total_ || *total_ == listed_);
   if (is_complete && !is_proof)
     log::warn("the list of servers changed while it was read: nothing is taken for gone by it", {});
@@ -237,9 +241,9 @@ asio::awaitable<result<>> drift_watcher::on_list_end(instant begun_at, bool is_c
   is_unproven_ = false;
   auto done = result<>{};
   if (is_proof) {
-    done = co_await find_missing(begun_at);
+    done = co_await find_missing(begun_at, goes_on);
     if (done)
-      done = co_await look_for_strangers(begun_at);
+      done = co_await look_for_strangers(begun_at, goes_on);
   }
   looks_left_ = options_.most_looks;
   if (!done)
@@ -252,7 +256,8 @@ asio::awaitable<result<>> drift_watcher::on_list_end(instant begun_at, bool is_c
   co_return result<>{};
 }
 
-asio::awaitable<result<>> drift_watcher::find_missing(instant begun_at) {
+asio::awaitable<result<>> drift_watcher::find_missing(instant begun_at,
+                                                      const std::function<bool()>& goes_on) {
   std::vector<db::drift_store::absentee> suspects;
   std::int64_t left_out = 0;
   for (server_id after;;) {
@@ -275,6 +280,8 @@ asio::awaitable<result<>> drift_watcher::find_missing(instant begun_at) {
     log::warn("more servers are missing in VirtFusion's lists than are looked for at once",
               {{"servers", left_out}});
   for (const auto& one : suspects) {
+    if (!goes_on())
+      break;
     --looks_left_;
     const auto done = co_await confirm_gone(one);
     if (!done)
@@ -297,12 +304,15 @@ asio::awaitable<result<>> drift_watcher::confirm_gone(db::drift_store::absentee 
   co_return co_await report(std::move(all));
 }
 
-asio::awaitable<result<>> drift_watcher::look_for_strangers(instant begun_at) {
+asio::awaitable<result<>> drift_watcher::look_for_strangers(instant begun_at,
+                                                            const std::function<bool()>& goes_on) {
   const auto unseen = co_await store_.unseen_strangers(begun_at, most_strangers);
   if (!unseen)
     co_return unseen.error();
   outcome all;
   for (const auto id : *unseen) {
+    if (!goes_on())
+      break;
     const auto asked_at = business_.now();
     const auto record = co_await look_at(id);
     if (!record && record.error().what == failure_kind::not_found_server) {

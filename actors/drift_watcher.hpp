@@ -11,6 +11,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <vector>
@@ -47,12 +48,15 @@ public:
     bool is_suspended = false;
   };
   /// One page of the list, asked for at `asked_at`. `total`: how many servers the page says that there are,
-  /// where that is known: when it changes, or is not how many came, the list proves nothing.
+  /// where that is known: when it changes, or is not how many came, the list proves nothing. `goes_on`:
+  /// whether more may be asked of VirtFusion; what was not looked at then waits for the next list.
   boost::asio::awaitable<result<>> on_page(std::vector<listed_server> servers,
                                            instant asked_at,
-                                           std::optional<std::int64_t> total = std::nullopt);
+                                           std::optional<std::int64_t> total = std::nullopt,
+                                           std::function<bool()> goes_on = always);
   /// The list, begun then, is over. Only one that is whole says that a server is missing.
-  boost::asio::awaitable<result<>> on_list_end(instant begun_at, bool is_complete);
+  boost::asio::awaitable<result<>>
+  on_list_end(instant begun_at, bool is_complete, std::function<bool()> goes_on = always);
   /// One server's record, with its power where it was asked for.
   boost::asio::awaitable<result<>> on_record(net::virtfusion::server_record record, instant asked_at);
 
@@ -62,14 +66,16 @@ private:
     std::vector<db::drift_clearance> cleared;
   };
   using look = net::virtfusion::call_result<net::virtfusion::server_record>;
+  static bool always() noexcept { return true; }
 
-  boost::asio::awaitable<result<>> compare(std::vector<listed_server> servers, instant asked_at);
+  boost::asio::awaitable<result<>>
+  compare(std::vector<listed_server> servers, instant asked_at, const std::function<bool()>& goes_on);
   boost::asio::awaitable<result<>>
   judge_record(db::drift_match match, net::virtfusion::server_record record, instant asked_at, outcome& all);
   boost::asio::awaitable<std::optional<server_resources>> resources_of(package_id package);
-  boost::asio::awaitable<result<>> find_missing(instant begun_at);
+  boost::asio::awaitable<result<>> find_missing(instant begun_at, const std::function<bool()>& goes_on);
   boost::asio::awaitable<result<>> confirm_gone(db::drift_store::absentee one);
-  boost::asio::awaitable<result<>> look_for_strangers(instant begun_at);
+  boost::asio::awaitable<result<>> look_for_strangers(instant begun_at, const std::function<bool()>& goes_on);
   boost::asio::awaitable<look> look_at(virtfusion_server_id id);
   boost::asio::awaitable<result<>> report(outcome all);
   call_options how() const;

@@ -51,33 +51,40 @@ struct metrics_sync_state {
     return {
       [this](const cron_tick& tick) { return on_cron_tick(tick); },
       [this](const cron_cancel& cancelled) {
-        if (const auto* sync = runs.find(cancelled.run))
+        if (const auto* sync = runs.cancel(cancelled.run))
           (*sync)->cancel();
       },
       [this](const sync_figures_query&) {
         const auto* sync = runs.newest();
         return sync == nullptr ? sync_figures{} : (*sync)->figures();
       },
-      [this](const synchronised& done) { runs.end(done.run, done.outcome); },
+      [this](const synchronised& done) {
+        if (auto next = runs.end(done.run, done.outcome))
+          begin(std::move(*next));
+      },
     };
   }
 
   caf::result<cron_outcome> on_cron_tick(const cron_tick& tick) {
     auto promise = self->make_response_promise<cron_outcome>();
-    if (runs.join(tick.run, promise))
-      return promise;
-    const auto sync = std::make_shared<sync_run>(setup.loop, setup.services, setup.options, tick);
-    runs.begin(tick.run, promise, sync);
+    if (auto now = runs.on_tick(tick, promise))
+      begin(std::move(*now));
+    return promise;
+  }
+
+  void begin(tick_runs<std::shared_ptr<sync_run>>::beginning what) {
+    const auto run = what.tick.run;
+    const auto sync = std::make_shared<sync_run>(setup.loop, setup.services, setup.options, what.tick);
+    runs.begin(std::move(what), sync);
     const implementation handle{self};
     asio::co_spawn(setup.loop, sync->run(),
-                   [handle, sync, run = tick.run](std::exception_ptr bug, result<cron_outcome> outcome) {
+                   [handle, sync, run](std::exception_ptr bug, result<cron_outcome> outcome) {
                      if (bug) {
                        log::error("a sync failed unexpectedly", {{"error", runtime::describe(bug)}});
                        outcome = error{errc::internal, "unexpected failure"};
                      }
                      caf::anon_send(handle, synchronised{run, std::move(outcome)});
                    });
-    return promise;
   }
 
   implementation::pointer self;

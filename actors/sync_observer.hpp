@@ -8,10 +8,14 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <vector>
 
 namespace skyengine::actors {
+
+/// False once the sync is cancelled or its window over: whoever makes calls of its own asks it before each.
+using sync_goes_on = std::function<bool()>;
 
 /// One row of VirtFusion's list, whosever server it is.
 struct listed_server {
@@ -32,6 +36,7 @@ struct listed_page {
   std::vector<listed_server> servers;
   /// How many servers the page says that there are.
   std::int64_t total = 0;
+  sync_goes_on goes_on = {};
 };
 
 /// A list is over: all that its pages had was told before.
@@ -42,6 +47,7 @@ struct list_end {
   instant ended_at;
   /// False when pages are missing.
   bool is_complete = false;
+  sync_goes_on goes_on = {};
 };
 
 /// What a live look brought, whole.
@@ -51,8 +57,9 @@ struct live_record {
   net::virtfusion::server_record record;
 };
 
-/// Is told all that a sync reads, for what compares it with what we know. The sync waits for it, so it is to
-/// be brief; an exception is logged, and the sync goes on.
+/// Is told all that a sync reads, for what compares it with what we know. The list's end waits for all its
+/// pages, looks at servers wait for nothing but their own record, and the sync's end for all. An exception is
+/// logged, and the sync goes on.
 class sync_observer {
 public:
   virtual ~sync_observer() = default;

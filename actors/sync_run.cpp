@@ -56,10 +56,17 @@ std::optional<instant> seen_before(std::chrono::sys_seconds tick, std::chrono::m
   return instant{tick} - std::max<std::chrono::milliseconds>(every - tick_period, 0ms);
 }
 
-/// Not a word from VirtFusion: asked again as long as there is time.
+constexpr unsigned too_many_requests = 429;
+
+/// VirtFusion as a whole cannot be asked: asked again as long as there is time.
 bool is_postponed(const vf::call_failure& why) noexcept {
-  return why.what == kind::overloaded || why.what == kind::not_sent || why.what == kind::refused ||
-         why.what == kind::unauthorized;
+  return why.what == kind::overloaded || why.what == kind::not_sent || why.what == kind::unauthorized ||
+         (why.what == kind::refused && why.status == too_many_requests);
+}
+
+/// It may be the panel or this one server: the panel itself tells which.
+bool is_in_doubt(const vf::call_failure& why) noexcept {
+  return why.what == kind::unknown || why.what == kind::refused;
 }
 
 /// A hook's trouble is its own.
@@ -185,6 +192,8 @@ asio::awaitable<result<cron_outcome>> sync_run::run() {
   while (!is_due_counted_ && !has_bug_)
     co_await changed_.wait_until(timers_.now() + progress_every);
   co_await look_at_servers();
+  while (!is_list_end_told_ && !has_bug_)
+    co_await changed_.wait_until(timers_.now() + progress_every);
   is_ending_ = true;
   to_write_.notify();
   to_tell_.notify();
@@ -198,13 +207,17 @@ asio::awaitable<result<cron_outcome>> sync_run::run() {
 /// One call, put off for as long as VirtFusion cannot be asked.
 template <class T>
 asio::awaitable<sync_run::asked<T>> sync_run::ask(vf::call<T> what, std::int64_t& calls) {
+  const auto is_of_the_whole = what.what.op == vf::operation::connect;
   for (;;) {
     const auto asked_at = services_.business.now();
     const auto sent_at = timers_.now();
     const call_options how{call_class::background, sent_at + begin_within, {}, "sync"};
     ++calls;
     auto outcome = co_await services_.virtfusion.call(how, what);
-    if (outcome.has_value() || !is_postponed(outcome.error()) || !goes_on())
+    const auto is_to_wait =
+      outcome.has_error() &&
+      (is_postponed(outcome.error()) || (is_of_the_whole && outcome.error().what == kind::refused));
+    if (!is_to_wait || !goes_on())
       co_return asked<T>{std::move(outcome), asked_at, sent_at};
     --calls;
     const steady_duration wanted = outcome.error().retry_after.value_or(usual_pause);
@@ -245,12 +258,25 @@ asio::awaitable<void> sync_run::read_list(std::int64_t known_servers) {
     next_page_ > last_page_ && pages_under_way_ == 0 && pages_failed_ == 0 && !is_list_refused_;
   is_list_under_way_ = false;
   const auto ended = services_.business.now();
-  const list_end end{tick_.scheduled_at, begun, ended, is_list_complete_};
-  co_await tell(services_.observer, &sync_observer::on_list_end, end);
-  if (!is_list_complete_)
-    co_return;
-  if (const auto noted = co_await services_.store.note_list_read(tick_.scheduled_at, begun, ended); !noted)
-    log::warn("the end of the list was not noted; it will be read again", {{"error", noted.error().detail}});
+  list_end end{tick_.scheduled_at, begun, ended, is_list_complete_, [this] { return goes_on(); }};
+  is_list_end_told_ = false;
+  asio::co_spawn(loop_, end_list(shared_from_this(), std::move(end)), watched("list"));
+}
+
+/// What the observer does about a list's end may take its time: the servers are looked at meanwhile.
+asio::awaitable<void> sync_run::end_list(pointer self, list_end end) {
+  auto& run = *self;
+  const auto is_complete = end.is_complete;
+  const auto begun = end.begun_at;
+  const auto ended = end.ended_at;
+  co_await tell(run.services_.observer, &sync_observer::on_list_end, std::move(end));
+  if (is_complete)
+    if (const auto noted = co_await run.services_.store.note_list_read(run.tick_.scheduled_at, begun, ended);
+        !noted)
+      log::warn("the end of the list was not noted; it will be read again",
+                {{"error", noted.error().detail}});
+  run.is_list_end_told_ = true;
+  run.changed_.notify();
 }
 
 asio::awaitable<void> sync_run::read_page(pointer self, std::int64_t number) {
@@ -294,7 +320,7 @@ asio::awaitable<bool> sync_run::keep_page(vf::page<vf::server_list_item> page, i
   last_page_ = std::min(std::max(last_page_, page.last_page), most_pages);
   if (page.items.empty())
     last_page_ = std::min(last_page_, next_page_ - 1);
-  listed_page told{tick_.scheduled_at, asked_at, {}, page.total};
+  listed_page told{tick_.scheduled_at, asked_at, {}, page.total, [this] { return goes_on(); }};
   std::vector<db::listed_observation> seen;
   told.servers.reserve(page.items.size());
   seen.reserve(page.items.size());
@@ -425,7 +451,7 @@ asio::awaitable<void> sync_run::fail(
   const auto ended_at = run.timers_.now();
   const auto has_timed_out =
     why.what == kind::unknown && why.status == 0 && ended_at - sent_at >= vf::traits_of(op).timeout;
-  const auto is_its_own = why.what != kind::unknown || co_await run.is_panel_at_home(what, sent_at);
+  const auto is_its_own = !is_in_doubt(why) || co_await run.is_panel_at_home(what, sent_at);
   if (has_timed_out)
     run.lanes_.on_timeout(what, sent_at, ended_at);
   else
@@ -439,7 +465,7 @@ asio::awaitable<void> sync_run::fail(
     run.lanes_.add(what.depth, what.server);
   } else if (is_postponed(why)) {
     // Time is over: it was not asked.
-  } else if (why.what == kind::unknown && what.server.failures + 1 < most_failures) {
+  } else if (is_in_doubt(why) && what.server.failures + 1 < most_failures) {
     auto again = what.server;
     ++again.failures;
     run.lanes_.add(what.depth, again);

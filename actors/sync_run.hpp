@@ -100,6 +100,7 @@ private:
 
   static boost::asio::awaitable<void> count_due(pointer self);
   boost::asio::awaitable<void> read_list(std::int64_t known_servers);
+  static boost::asio::awaitable<void> end_list(pointer self, list_end end);
   static boost::asio::awaitable<void> read_page(pointer self, std::int64_t number);
   boost::asio::awaitable<bool> keep_page(net::virtfusion::page<net::virtfusion::server_list_item> page,
                                          instant asked_at);
@@ -142,6 +143,7 @@ private:
   bool is_list_skipped_ = false;
   bool is_list_complete_ = false;
   bool is_list_refused_ = false;
+  bool is_list_end_told_ = true;
   std::int64_t next_page_ = 1;
   std::int64_t last_page_ = 1;
   /// Asked for and not here yet; with those that are being written.

@@ -4,6 +4,7 @@
 #include "actors/runtime/coroutines.hpp"
 
 #include <map>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -13,35 +14,56 @@ namespace skyengine::actors {
 template <class Work>
 class tick_runs {
 public:
-  /// A run that is told anew, under another lease, goes on: its outcome is for both. False when it is not
-  /// under way.
-  bool join(run_id run, const caf::response_promise& promise) {
+  using waiting = std::vector<runtime::open_promise>;
+
+  /// What is to begin now, with those who wait for it.
+  struct beginning {
+    cron_tick tick;
+    waiting asked_by;
+  };
+
+  /// Nothing to begin where the run is under way, as when it is told anew under another lease: its outcome is
+  /// for both. One that was cancelled has to end first; `end` says then what is to begin.
+  std::optional<beginning> on_tick(const cron_tick& tick, const caf::response_promise& promise) {
+    const auto found = under_way_.find(tick.run);
+    if (found == under_way_.end()) {
+      beginning now{tick, {}};
+      now.asked_by.emplace_back(promise);
+      return now;
+    }
+    auto& one = found->second;
+    if (one.is_cancelled && !one.next)
+      one.next.emplace(beginning{tick, {}});
+    (one.next ? one.next->asked_by : one.asked_by).emplace_back(promise);
+    return std::nullopt;
+  }
+  void begin(beginning what, Work work) {
+    under_way_.emplace(what.tick.run, entry{std::move(work), std::move(what.asked_by), false, {}});
+  }
+  /// What is to be told to stop; nullptr when nothing is under way. What has not begun yet does not begin.
+  Work* cancel(run_id run) {
     const auto found = under_way_.find(run);
     if (found == under_way_.end())
-      return false;
-    found->second.waiting.emplace_back(promise);
-    return true;
-  }
-  /// Begins one that is not under way.
-  void begin(run_id run, const caf::response_promise& promise, Work work) {
-    under_way_.emplace(run, entry{std::move(work), {}}).first->second.waiting.emplace_back(promise);
+      return nullptr;
+    auto& one = found->second;
+    one.is_cancelled = true;
+    if (auto dropped = std::exchange(one.next, {}))
+      for (auto& promise : dropped->asked_by)
+        promise.fail({errc::conflict, "it was cancelled before it began"});
+    return &one.work;
   }
   /// Tells the outcome to all who wait for it.
-  void end(run_id run, const result<cron_outcome>& outcome) {
+  std::optional<beginning> end(run_id run, const result<cron_outcome>& outcome) {
     auto one = std::move(under_way_.extract(run).mapped());
-    for (auto& promise : one.waiting) {
+    for (auto& promise : one.asked_by) {
       if (outcome)
         promise.deliver(*outcome);
       else
         promise.fail(outcome.error());
     }
+    return std::move(one.next);
   }
 
-  /// nullptr when it is not under way.
-  Work* find(run_id run) {
-    const auto found = under_way_.find(run);
-    return found == under_way_.end() ? nullptr : &found->second.work;
-  }
   /// nullptr when none is under way.
   Work* newest() { return under_way_.empty() ? nullptr : &under_way_.rbegin()->second.work; }
 
@@ -54,7 +76,9 @@ public:
 private:
   struct entry {
     Work work;
-    std::vector<runtime::open_promise> waiting;
+    waiting asked_by;
+    bool is_cancelled = false;
+    std::optional<beginning> next;
   };
   std::map<run_id, entry> under_way_;
 };

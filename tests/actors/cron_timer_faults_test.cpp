@@ -235,6 +235,7 @@ TEST_F(CronTimerFaults, AnOrderlyEndIsNoSignAgainstARun) {
   advance(1h + 1s);
   const auto stopped = spawn(runtime.asker().ask<void>(timer, 1min, stop_firing{}));
   EXPECT_TRUE(stopped->value && *stopped->value);
+  EXPECT_THAT(script->cancelled, SizeIs(1)) << "what another node begins anew does not go on here";
   end_timer();
   start_timer();
   EXPECT_THAT(told(), SizeIs(2));

@@ -528,5 +528,113 @@ TEST_F(MetricsSync, AListThatLacksAPageIsNoCompleteOne) {
   EXPECT_EQ(finish(begin()).at("list").at("state"), "complete") << "and it is read again";
 }
 
+TEST_F(MetricsSync, AHypervisorWhoseLooksAreAllAnswered503IsTriedAndNotedAsTried) {
+  make_servers(60);
+  options.traffic_every = 0ms;
+  panel.add_fault(live_op, fault_kind::status, 1'000'000, {}, 503, 2);
+  const auto begun = runtime.timers().now();
+  const auto told = begin();
+  const auto figures = finish(told);
+  EXPECT_LT(told->at - begun, 5min) << "took " << (told->at - begun) / 1s << " s; "
+                                    << boost::json::serialize(figures);
+  EXPECT_GT(number(figures, "live", "failed"), 0)
+    << "nothing is noted as tried: the same come first next time";
+}
+
+TEST_F(MetricsSync, OneServerThatIsAnswered503HoldsNoOtherUp) {
+  make_servers(60);
+  // All on one hypervisor, as the list says.
+  test::fake_virtfusion odd{runtime.timers()};
+  odd.on = [](const net::virtfusion::request& what) {
+    const auto is_first = what.target == "/servers/1/traffic" || what.target == "/servers/1?remoteState=true";
+    if (is_first)
+      return test::fake_virtfusion::status(503);
+    if (what.op == net::virtfusion::operation::get_traffic)
+      return test::fake_virtfusion::ok(R"({"data":{"monthly":[{"rx":4,"tx":5}]}})");
+    if (what.op == net::virtfusion::operation::get_server) {
+      const auto id = what.target.substr(9, what.target.find('?') - 9);
+      return test::fake_virtfusion::ok(R"({"data":{"id":)" + std::string{id} +
+                                       R"(,"state":"complete","remoteState":{"running":true}}})");
+    }
+    return test::fake_virtfusion::ok(R"({"data":[]})");
+  };
+  auto gateway_to_it =
+    spawn_virtfusion_gateway(runtime.system(), runtime.loop().get_executor(), runtime.timers(), odd, {});
+  virtfusion_caller caller_of_it{runtime.asker(), runtime.timers(), gateway_to_it};
+  sync = spawn_metrics_sync(runtime.system(), runtime.loop().get_executor(),
+                            {caller_of_it, store, progress, clock, &observer}, options);
+  for (const auto tick : {noon, noon + 1h}) {
+    advance(std::max<runtime::steady_duration>(tick - clock.now(), 0s));
+    const auto begun = runtime.timers().now();
+    const auto told = begin(tick);
+    const auto figures = finish(told);
+    EXPECT_EQ(number(figures, "traffic", "seen"), 59) << boost::json::serialize(figures);
+    EXPECT_GE(seen("live"), 59);
+    EXPECT_LT(told->at - begun, 10min) << "took " << (told->at - begun) / 1s << " s";
+  }
+  caf::anon_send_exit(sync, caf::exit_reason::user_shutdown);
+  caf::anon_send_exit(gateway_to_it, caf::exit_reason::user_shutdown);
+  caller_of_it.set_gateway({});
+  gateway_to_it = nullptr;
+  sync = nullptr;
+  advance(1min);
+}
+
+/// As a drift watcher that looks at 200 servers, one after the other, of a panel that takes 12 s for each.
+class slow_observer final : public sync_observer {
+public:
+  explicit slow_observer(runtime::steady_timers& timers) : timers_(timers) {}
+  boost::asio::awaitable<void> on_page(listed_page) override { co_return; }
+  boost::asio::awaitable<void> on_list_end(list_end end) override {
+    for (int i = 0; i < 200 && end.goes_on(); ++i)
+      co_await runtime::wait_until(timers_, timers_.now() + 12s);
+  }
+  boost::asio::awaitable<void> on_live(live_record) override { co_return; }
+
+private:
+  runtime::steady_timers& timers_;
+};
+
+TEST_F(MetricsSync, TheLooksOfItsObserverTakeNothingOfTheServersTime) {
+  make_servers(20);
+  slow_observer slow{runtime.timers()};
+  sync = spawn_metrics_sync(runtime.system(), runtime.loop().get_executor(),
+                            {caller, store, progress, clock, &slow}, options);
+  const auto told = begin();
+  ASSERT_TRUE(advance_until([&] { return seen("live") == 20; }, 1min, 50ms));
+  EXPECT_FALSE(told->answer);
+  EXPECT_EQ(finish(told).at("complete"), true);
+}
+
+TEST_F(MetricsSync, ACancelledSyncWaitsForNoLookOfItsObserverButTheOneUnderWay) {
+  make_servers(20);
+  slow_observer slow{runtime.timers()};
+  sync = spawn_metrics_sync(runtime.system(), runtime.loop().get_executor(),
+                            {caller, store, progress, clock, &slow}, options);
+  const auto told = begin();
+  advance(10s);
+  const auto at = runtime.timers().now();
+  caf::anon_send(sync, cron_cancel{run});
+  finish(told);
+  EXPECT_LT(told->at - at, 1min) << "took " << (told->at - at) / 1s << " s";
+  advance(1h);
+}
+
+TEST_F(MetricsSync, ARunThatIsAskedForAgainWhileItIsBeingCancelledBeginsAnewAfterIt) {
+  make_servers(20);
+  slow_observer slow{runtime.timers()};
+  sync = spawn_metrics_sync(runtime.system(), runtime.loop().get_executor(),
+                            {caller, store, progress, clock, &slow}, options);
+  const auto told = begin();
+  advance(10s);
+  caf::anon_send(sync, cron_cancel{run});
+  settle();
+  const auto again = begin();
+  finish(told);
+  const auto figures = finish(again);
+  EXPECT_EQ(figures.at("complete"), true) << boost::json::serialize(figures);
+  advance(1h);
+}
+
 } // namespace
 } // namespace skyengine::actors
