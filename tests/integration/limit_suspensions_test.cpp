@@ -24,7 +24,8 @@ protected:
   /// `user:servers` of whom suspensions have begun.
   std::string begin(sys_seconds now, std::int64_t at_once = 100) {
     const auto begun = test::run(loop, servers.suspend_by_limits(token, at_once, instant{now}));
-    EXPECT_TRUE(begun) << begun.error().detail;
+    if (!begun)
+      return begun.error().detail;
     std::string text;
     for (const auto& one : *begun)
       text += std::to_string(one.user.value) + ":" + std::to_string(one.servers) + " ";
@@ -209,7 +210,8 @@ TEST_F(LimitSuspensions, SeveralNodesAtOnceSuspendEachServerOnce) {
       db::database own{own_loop.get_executor(), database.options()};
       server_store one{own};
       ASSERT_TRUE(test::run(own_loop, own.connect()));
-      while (test::run(own_loop, one.has_open_limits()).value())
+      // What another has locked is left to it, so a look may find nothing to begin.
+      for (int look = 0; look < 1'000 && test::run(own_loop, one.has_open_limits()).value(); ++look)
         ASSERT_TRUE(test::run(own_loop, one.suspend_by_limits(token, 3, instant{at(2, 11, 1)})));
     });
   for (auto& one : nodes_at_once)
