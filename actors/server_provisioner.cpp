@@ -1,5 +1,6 @@
 #include "actors/server_provisioner.hpp"
 
+#include "actors/limit_keeper.hpp"
 #include "actors/runtime/coroutines.hpp"
 #include "actors/runtime/crash_point.hpp"
 #include "actors/runtime/prepare.hpp"
@@ -157,6 +158,13 @@ store_control(db::server_store& servers, saga_services& services, control_server
   if (stored)
     runtime::crash_point(kind + ".after_commit");
   co_return stored;
+}
+
+/// What runs here from now on: also what a limit has just asked for.
+asio::awaitable<result<std::vector<db::saga_store::running_action>>> sweep(db::server_store& servers,
+                                                                           saga_services& services) {
+  co_await keep_limits(servers, services);
+  co_return co_await services.sagas.take_over(services.lease.token(), create_timeout);
 }
 
 /// Waits for an action that another node runs, or none any more: its row tells.
@@ -481,9 +489,9 @@ struct server_provisioner_state {
     if (is_stopping() || !services->lease.is_held() || is_sweeping)
       return;
     is_sweeping = true;
-    spawn_task(
-      services->sagas.take_over(services->lease.token(), create_timeout),
-      [](result<std::vector<db::saga_store::running_action>> outcome) { return swept{std::move(outcome)}; });
+    spawn_task(sweep(*servers, *services), [](result<std::vector<db::saga_store::running_action>> outcome) {
+      return swept{std::move(outcome)};
+    });
     look_again();
   }
 

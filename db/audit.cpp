@@ -70,6 +70,13 @@ constexpr statement check_invariants{"audit", R"sql(
     FROM holds h LEFT JOIN drift d ON d.hold_id = h.id AND d.state = 'open'
    WHERE h.kind = 'drift' AND h.outcome IS NULL
   UNION ALL
+  SELECT 'a suspension by a spending limit has a month that came to it', count(*),
+         count(*) FILTER (WHERE p.user_id IS NULL)
+    FROM actions a
+    JOIN servers s ON s.id = a.server_id
+    LEFT JOIN passed_limits p ON p.user_id = s.user_id AND p.month = a.limit_month AND p.kind = 'suspend'
+   WHERE a.limit_month IS NOT NULL
+  UNION ALL
   -- Its end has a minute to be written. A node that is gone ends nothing: whoever fires next takes its runs over.
   SELECT 'no run is open past its time-out', count(*),
          count(*) FILTER (WHERE r.deadline < clock_timestamp() - interval '1 minute')

@@ -67,25 +67,33 @@ constexpr statement claim_accounts{"billing_claim", R"sql(
 constexpr statement forget_rechecks{"billing_forget_rechecks",
                                     "DELETE FROM billing_rechecks WHERE server_id = ANY ($1::bigint[])"};
 
-// Of the month that the hour is of. Who suspends by limits finds the rows of kind `suspend`.
+// Of the month that the hour is of. Who suspends by limits finds the rows of kind `suspend`; what has become
+// active since is looked for with each further hour.
 constexpr statement tell_passed_limits{"billing_tell_limits", R"sql(
-  WITH passed AS (
-    INSERT INTO passed_limits (user_id, month, kind, currency, limit_micros, month_micros, hour)
-    SELECT u.id, b.month, l.kind, b.currency, l.micros, b.month_micros, to_timestamp($2::bigint)
+  WITH reached AS (
+    SELECT u.id AS user_id, b.month, l.kind, b.currency, l.micros, b.month_micros
       FROM users u
       JOIN user_balances b ON b.user_id = u.id AND b.currency = u.currency
                           AND b.month = date_trunc('month', to_timestamp($2::bigint), 'UTC')
      CROSS JOIN LATERAL (VALUES ('alert', u.alert_at_micros), ('suspend', u.suspend_at_micros)) AS l (kind, micros)
-     WHERE u.id = ANY ($1::bigint[]) AND b.month_micros >= l.micros
+     WHERE u.id = ANY ($1::bigint[]) AND b.month_micros >= l.micros),
+  passed AS (
+    INSERT INTO passed_limits (user_id, month, kind, currency, limit_micros, month_micros, hour)
+    SELECT user_id, month, kind, currency, micros, month_micros, to_timestamp($2::bigint) FROM reached
     ON CONFLICT DO NOTHING
-    RETURNING *)
+    RETURNING *),
+  reopened AS (
+    UPDATE passed_limits p SET begun_at = NULL
+      FROM reached r
+     WHERE r.kind = 'suspend' AND (p.user_id, p.month, p.kind) = (r.user_id, r.month, 'suspend')
+       AND p.begun_at IS NOT NULL)
   INSERT INTO outbox (kind, subject, body, created_at)
   SELECT 'alert', 'spending_' || kind || ' ' || user_id,
          jsonb_build_object('alert', 'spending_' || kind, 'userId', user_id,
                             'month', to_char(month AT TIME ZONE 'UTC', 'YYYY-MM'), 'currency', currency,
                             'limit', to_char(limit_micros / 1000000.0, 'FM9999999999990.009999'),
                             'soFar', to_char(month_micros / 1000000.0, 'FM9999999999990.009999'))
-         || CASE kind WHEN 'suspend' THEN '{"note": "the servers of this user are to be suspended"}'::jsonb
+         || CASE kind WHEN 'suspend' THEN '{"note": "the servers of this user are being suspended"}'::jsonb
                       ELSE '{}' END,
          hour + interval '1 hour'
     FROM passed ORDER BY user_id, kind)sql"};

@@ -107,6 +107,67 @@ constexpr statement insert_control{"server_insert_control", R"sql(
       FROM s, a, details d)
   SELECT)sql" SKYENGINE_ACTION_COLUMNS "FROM a"};
 
+constexpr statement find_open_limits{"limit_open", R"sql(
+  SELECT EXISTS (SELECT FROM passed_limits WHERE kind = 'suspend' AND begun_at IS NULL) AS is_open)sql"};
+
+// That limit `p` asks for the suspension of server `s`.
+#define SKYENGINE_LIMIT_ASKS                                                                                 \
+  R"sql(
+           p.kind = 'suspend' AND p.begun_at IS NULL AND s.user_id = p.user_id AND s.state = 'active'
+           AND NOT EXISTS (SELECT FROM actions a
+                            WHERE a.server_id = s.id
+                              AND (a.limit_month = p.month
+                                   OR (a.kind = 'unsuspend' AND a.created_at >= p.hour + interval '1 hour'))))sql"
+#define SKYENGINE_NOTHING_OPEN                                                                               \
+  R"sql(
+           AND NOT EXISTS (SELECT FROM actions a WHERE a.server_id = s.id AND a.state IN ('pending', 'running')))sql"
+
+// What somebody else works on at this moment is not waited for.
+constexpr statement lock_limited_servers{"limit_lock_servers", R"sql(
+  SELECT s.id FROM passed_limits p JOIN servers s ON)sql" SKYENGINE_LIMIT_ASKS SKYENGINE_NOTHING_OPEN R"sql(
+   ORDER BY s.id LIMIT $1::bigint FOR NO KEY UPDATE OF s SKIP LOCKED)sql"};
+
+// Looks again: what was stored until the locks were there was not seen.
+constexpr statement insert_limit_suspensions{"limit_suspend", R"sql(
+  WITH wanted AS (
+    SELECT DISTINCT ON (s.id) s.id, s.user_id, p.month, to_char(p.month AT TIME ZONE 'UTC', 'YYYY-MM') AS name
+      FROM servers s JOIN passed_limits p ON)sql" SKYENGINE_LIMIT_ASKS SKYENGINE_NOTHING_OPEN R"sql(
+     WHERE s.id = ANY ($1::bigint[])
+     ORDER BY s.id, p.month),
+  a AS (
+    INSERT INTO actions (kind, server_id, state, step, token, limit_month, requested_by, request_id, created_at)
+    SELECT 'suspend', id, 'running', 'begin', $2::bigint, month, $3::text, 'limit-' || user_id || '-' || name,
+           $4::timestamptz
+      FROM wanted ORDER BY id
+    RETURNING id, server_id),
+  s AS (
+    UPDATE servers s SET last_event_at = greatest(s.last_event_at, date_trunc('second', $4::timestamptz))
+      FROM a WHERE s.id = a.server_id
+    RETURNING s.id, s.user_id, s.state, s.last_event_at, a.id AS action_id),
+  details AS (
+    SELECT s.*, jsonb_build_object('reason', 'the month ' || w.name || ' has come to the spending limit') AS detail
+      FROM s JOIN wanted w ON w.id = s.id),
+  e AS (
+    INSERT INTO server_events (server_id, at, type, from_state, to_state, action_id, detail)
+    SELECT id, last_event_at, 'suspend_requested', state, state, action_id,
+           detail || jsonb_build_object('requestedBy', $3::text)
+      FROM details ORDER BY id),
+  l AS (
+    INSERT INTO audit_log (at, actor, action, target, detail)
+    SELECT $4::timestamptz, $3::text, 'suspend', 'server ' || id, detail || jsonb_build_object('actionId', action_id)
+      FROM details ORDER BY id)
+  SELECT user_id, count(*) AS servers FROM s GROUP BY user_id ORDER BY user_id)sql"};
+
+// A limit that an hour opens again meanwhile stays open.
+constexpr statement close_limits{"limit_close", R"sql(
+  WITH done AS (
+    SELECT p.user_id, p.month, p.kind FROM passed_limits p
+     WHERE p.kind = 'suspend' AND p.begun_at IS NULL
+       AND NOT EXISTS (SELECT FROM servers s WHERE)sql" SKYENGINE_LIMIT_ASKS R"sql()
+       FOR NO KEY UPDATE OF p SKIP LOCKED)
+  UPDATE passed_limits p SET begun_at = $1::timestamptz
+    FROM done d WHERE (p.user_id, p.month, p.kind) = (d.user_id, d.month, d.kind))sql"};
+
 // The server first, as the action that gives way to it does. It goes back to what it was when the delete
 // came.
 constexpr statement abandon_pending{"action_abandon_pending", R"sql(
@@ -283,6 +344,38 @@ server_store::request_control(control_order order,
         co_return bound.error();
     }
     co_return std::optional{stored};
+  };
+  co_return co_await db_.transact(body);
+}
+
+asio::awaitable<result<bool>> server_store::has_open_limits() {
+  const auto found = co_await db_.run(find_open_limits);
+  if (!found)
+    co_return found.error();
+  co_return found->front().get<bool>("is_open");
+}
+
+asio::awaitable<result<std::vector<server_store::limited_user>>>
+server_store::suspend_by_limits(std::int64_t token, std::int64_t at_once, instant now) {
+  const auto body = [&](transaction& tx) -> asio::awaitable<result<std::vector<limited_user>>> {
+    const auto locked = co_await tx.run(lock_limited_servers, at_once);
+    if (!locked)
+      co_return locked.error();
+    std::vector<std::int64_t> servers;
+    servers.reserve(locked->size());
+    for (std::size_t i = 0; i < locked->size(); ++i)
+      servers.push_back((*locked)[i].get<std::int64_t>("id"));
+    std::vector<limited_user> begun;
+    if (!servers.empty()) {
+      const auto stored = co_await tx.run(insert_limit_suspensions, servers, token, spending_limit_name, now);
+      if (!stored)
+        co_return stored.error();
+      for (std::size_t i = 0; i < stored->size(); ++i)
+        begun.push_back({(*stored)[i].get<user_id>("user_id"), (*stored)[i].get<std::int64_t>("servers")});
+    }
+    if (const auto closed = co_await tx.run(close_limits, now); !closed)
+      co_return closed.error();
+    co_return begun;
   };
   co_return co_await db_.transact(body);
 }

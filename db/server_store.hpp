@@ -88,6 +88,20 @@ public:
                                                                  std::optional<idempotency_claim> claim,
                                                                  instant now);
 
+  /// Servers of a user whose suspension has begun.
+  struct limited_user {
+    user_id user;
+    std::int64_t servers = 0;
+  };
+  /// Whether a user's month has come to `suspendAt`, and servers of that user may be left to suspend.
+  asio::awaitable<result<bool>> has_open_limits();
+  /// Stores the suspensions that such limits ask for, of at most `at_once` servers, as actions run by
+  /// `token`: of what is active, without another open action, and was neither suspended by the same limit in
+  /// the same month nor unsuspended since the month came to it. What cannot be suspended yet is left for a
+  /// later call; it waits for nobody.
+  asio::awaitable<result<std::vector<limited_user>>>
+  suspend_by_limits(std::int64_t token, std::int64_t at_once, instant now);
+
   /// Stores that an operator gives `id` up, writes it down in the audit log, and tells the node that runs it.
   /// A delete that only waits is over by this; anything else ends as its saga sees fit. errc::not_found;
   /// errc::conflict when the action is over, when it is a delete of a server that was never finished (there

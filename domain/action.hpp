@@ -82,7 +82,7 @@ struct action {
   std::int64_t version = 1;
   int builds = 0;
   std::optional<error> failure;
-  /// `operator` or `user:<id>`.
+  /// `operator`, `user:<id>` or `spending_limit`.
   std::string requested_by;
   std::string request_id;
   instant created_at;

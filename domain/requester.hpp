@@ -1,12 +1,16 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 namespace skyengine {
 
+/// Who suspends the servers of a user whose month has come to `suspendAt`.
+inline constexpr std::string_view spending_limit_name = "spending_limit";
+
 /// Who asked for an action, as its row keeps it.
 struct requester {
-  /// `operator` or `user:<id>`.
+  /// `operator`, `user:<id>` or `spending_limit`.
   std::string name;
   std::string request_id;
 };

@@ -36,7 +36,7 @@ std::vector<std::string_view> crash_points() {
     "resize.before_changed",   "resize.after_changed",     "look.after_named",
     "look.after_delete",       "look.before_finish",       "billing.claimed",
     "billing.charged",         "billing.corrected",        "billing.before_commit",
-    "billing.after_commit",
+    "billing.after_commit",    "billing.limit_before",     "billing.limit_after",
   };
 }
 

@@ -47,6 +47,12 @@ protected:
   void change_machine(simulator::server_patch patch) {
     ASSERT_TRUE(panel.look_to_change().patch_server(1, patch, panel.now()));
   }
+  /// The month of user 1 has come to `suspendAt`, as the hour that is over now says.
+  void pass_limit() {
+    sql("INSERT INTO passed_limits (user_id, month, kind, currency, limit_micros, month_micros, hour) "
+        "SELECT 1, date_trunc('month', h, 'UTC'), 'suspend', 'USD', 1, 1, h "
+        "FROM (SELECT date_trunc('hour', now()) - interval '1 hour' AS h) AS over RETURNING user_id");
+  }
   /// Suspended, with all that belongs to it.
   void suspend() {
     static_cast<void>(control(action_kind::suspend, {1}));
@@ -349,6 +355,47 @@ TEST_F(ControlSaga, ARefusalAfterALostCallIsNoEndWhileThatMayStillComeTrue) {
   EXPECT_EQ(end_of(2), "succeeded");
   EXPECT_EQ(state_of(1), "suspended");
   EXPECT_TRUE(machine().is_suspended);
+}
+
+// -- by a spending limit ----------------------------------------------------------
+
+TEST_F(ControlSaga, ASpendingLimitSuspendsWhatIsActiveWithTheNextSweep) {
+  static_cast<void>(order());
+  static_cast<void>(order(2));
+  ASSERT_TRUE(all_ends());
+  pass_limit();
+  static_cast<void>(order());
+  ASSERT_TRUE(advance_until([&] { return state_of(1) == "suspended" && state_of(2) == "suspended"; }));
+  ASSERT_TRUE(all_ends());
+  EXPECT_EQ(state_of(3), "active") << "another user's";
+  EXPECT_EQ(state_of(4), "active") << "it was being made";
+  EXPECT_EQ(panel.count(suspend_call), 2);
+  EXPECT_EQ(sql("SELECT string_agg(DISTINCT requested_by, ' ') FROM actions WHERE kind = 'suspend'"),
+            "spending_limit");
+  EXPECT_EQ(sql("SELECT count(*) FROM passed_limits WHERE begun_at IS NULL"), "0");
+  EXPECT_THAT(broken_invariants(), IsEmpty());
+}
+
+TEST_F(ControlSaga, ASuspensionByALimitIsGoneOnWithByWhoeverComesNext) {
+  pass_limit();
+  ASSERT_TRUE(advance_until([&] { return sql("SELECT count(*) FROM actions WHERE kind = 'suspend'") == "1"; },
+                            1min, 1ms));
+  replace_provisioner();
+  ASSERT_TRUE(all_ends());
+  EXPECT_EQ(state_of(1), "suspended");
+  EXPECT_EQ(sql("SELECT count(*) FROM actions WHERE kind = 'suspend'"), "1");
+  EXPECT_EQ(panel.count(suspend_call), 1);
+  EXPECT_THAT(broken_invariants(), IsEmpty());
+}
+
+TEST_F(ControlSaga, WithoutALeaseNoLimitIsLookedAt) {
+  caf::anon_send(provisioner, lease_lost{});
+  settle();
+  pass_limit();
+  advance(1min);
+  EXPECT_EQ(sql("SELECT count(*) FROM passed_limits WHERE begun_at IS NULL"), "1");
+  caf::anon_send(provisioner, lease_acquired{});
+  ASSERT_TRUE(advance_until([&] { return state_of(1) == "suspended"; }));
 }
 
 // -- unsuspend ------------------------------------------------------------------

@@ -229,7 +229,7 @@ TEST_F(SpendingLimits, AreToldOnceAMonthWhenTheyAreReached) {
   EXPECT_EQ(told(), "spending_alert 7 2026-11 0.013699 of 0.013699, "
                     "spending_suspend 7 2026-11 0.020548 of 0.020548");
   EXPECT_EQ(sql("SELECT body->>'note' FROM outbox WHERE subject LIKE 'spending_suspend%'"),
-            "the servers of this user are to be suspended");
+            "the servers of this user are being suspended");
   EXPECT_EQ(sql("SELECT string_agg(kind || ' ' || month_micros, ', ' ORDER BY kind) FROM passed_limits"),
             "alert 13699, suspend 20548");
 }

@@ -201,6 +201,8 @@ report bills(const bill_options& options) {
     done.differences.push_back("the metered plan was not taken: " + metered.body);
     return done;
   }
+  // What two of the users have is suspended with its first hour, and each month anew.
+  test::run_sql(on.database_url(), "UPDATE users SET suspend_at_micros = 1 WHERE id <= 2");
   std::mt19937_64 random{options.seed};
   const auto points = points_of_billing();
   std::size_t passed = 0;
@@ -250,6 +252,9 @@ report bills(const bill_options& options) {
   if (options.kills >= 100) {
     for (const auto* what : {"suspended", "unsuspended", "plans changed", "powers switched", "deleted"})
       expect(panel.done().contains(what) ? panel.done().at(what) : 0, what);
+    expect(std::stoll(
+             test::run_sql(on.database_url(), "SELECT count(*) FROM actions WHERE limit_month IS NOT NULL")),
+           "suspended by a limit");
     expect(figures.negative, "given back");
     expect(figures.corrections, "corrected");
     if (!points.empty())
