@@ -1,6 +1,7 @@
 #include "actors/metrics_sync.hpp"
 
 #include "actors/runtime/coroutines.hpp"
+#include "actors/runtime/crash_point.hpp"
 #include "actors/runtime/prepare.hpp"
 
 #include <boost/asio/co_spawn.hpp>
@@ -91,6 +92,7 @@ struct metrics_sync_state {
   }
 
   void on_synchronised(const synchronised& done) {
+    runtime::crash_point("sync.after_end");
     auto one = std::move(under_way.extract(done.run).mapped());
     for (auto& promise : one.promises) {
       if (done.outcome)
