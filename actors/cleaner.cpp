@@ -1,6 +1,7 @@
 #include "actors/cleaner.hpp"
 
 #include "actors/runtime/coroutines.hpp"
+#include "actors/runtime/crash_point.hpp"
 #include "actors/runtime/prepare.hpp"
 #include "actors/tick_runs.hpp"
 #include "domain/log.hpp"
@@ -56,9 +57,12 @@ constexpr std::chrono::hours late_looks{1};
 asio::awaitable<result<std::int64_t>>
 age_metrics(db::clean_up_store& store, cleaner_options options, instant now, wanted_flag is_wanted) {
   for (;;) {
+    runtime::crash_point("sync.before_roll_up");
     const auto rolled = co_await store.roll_up_metrics(now - late_looks, options.servers_at_once);
     if (!rolled)
       co_return rolled.error();
+    if (*rolled)
+      runtime::crash_point("sync.after_roll_up");
     if (!*rolled || !*is_wanted)
       break;
   }

@@ -1,5 +1,6 @@
 #include "actors/cron_runs.hpp"
 
+#include "actors/runtime/crash_point.hpp"
 #include "actors/runtime/steady_timers.hpp"
 #include "domain/log.hpp"
 
@@ -260,6 +261,7 @@ void cron_runs::start(cron_schedule& owner, run_id id, const running_run& one) {
 }
 
 void cron_runs::tell(run_id id) {
+  runtime::crash_point("run.begun");
   const auto& one = running_.at(id);
   const auto& owner = schedules_.at(one.schedule);
   const cron_tick tick{id, one.schedule, one.scheduled_at};
@@ -299,6 +301,7 @@ void cron_runs::cancel_all() {
 void cron_runs::on_run_answered(const run_answered& answered) {
   if (answered.incarnation != incarnation_)
     return;
+  runtime::crash_point("run.before_end");
   const auto& one = running_.at(answered.run);
   const auto& owner = schedules_.at(one.schedule);
   db::run_end how;
@@ -369,6 +372,7 @@ void cron_runs::write_ends(std::vector<db::run_end> attempts) {
 void cron_runs::on_runs_ended(const runs_ended& ended) {
   if (ended.incarnation != incarnation_)
     return;
+  runtime::crash_point("run.after_end");
   is_ending_ = false;
   const auto is_refused = !ended.outcome && !is_passing(ended.outcome.error());
   if (is_refused && ended.attempts.size() > 1) {

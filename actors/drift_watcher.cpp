@@ -1,5 +1,6 @@
 #include "actors/drift_watcher.hpp"
 
+#include "actors/runtime/crash_point.hpp"
 #include "domain/log.hpp"
 #include "domain/time_format.hpp"
 #include "net/virtfusion/calls.hpp"
@@ -106,6 +107,7 @@ asio::awaitable<result<>> drift_watcher::compare(std::vector<listed_server> serv
   const auto matches = co_await store_.see(std::move(seen), asked_at);
   if (!matches)
     co_return matches.error();
+  runtime::crash_point("sync.page_seen");
   outcome all;
   std::vector<db::drift_match> to_look_at;
   for (std::size_t i = 0; i < matches->size(); ++i) {
@@ -276,6 +278,7 @@ asio::awaitable<result<>> drift_watcher::find_missing(instant begun_at,
       break;
     after = missing->back().server;
   }
+  runtime::crash_point("sync.absences_counted");
   if (left_out > 0)
     log::warn("more servers are missing in VirtFusion's lists than are looked for at once",
               {{"servers", left_out}});

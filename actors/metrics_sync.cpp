@@ -1,6 +1,7 @@
 #include "actors/metrics_sync.hpp"
 
 #include "actors/runtime/coroutines.hpp"
+#include "actors/runtime/crash_point.hpp"
 #include "actors/runtime/prepare.hpp"
 #include "actors/tick_runs.hpp"
 
@@ -59,6 +60,7 @@ struct metrics_sync_state {
         return sync == nullptr ? sync_figures{} : (*sync)->figures();
       },
       [this](const synchronised& done) {
+        runtime::crash_point("sync.after_end");
         if (auto next = runs.end(done.run, done.outcome))
           begin(std::move(*next));
       },

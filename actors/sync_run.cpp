@@ -1,6 +1,7 @@
 #include "actors/sync_run.hpp"
 
 #include "actors/runtime/coroutines.hpp"
+#include "actors/runtime/crash_point.hpp"
 #include "domain/log.hpp"
 #include "net/virtfusion/operations.hpp"
 
@@ -19,6 +20,7 @@ namespace asio = boost::asio;
 namespace vf = net::virtfusion;
 using namespace std::chrono_literals;
 using kind = vf::call_failure::kind;
+using runtime::crash_point;
 using runtime::steady_duration;
 using runtime::steady_time;
 
@@ -199,6 +201,7 @@ asio::awaitable<result<cron_outcome>> sync_run::run() {
   to_tell_.notify();
   while (!is_all_written_ && !has_bug_)
     co_await changed_.wait_until(timers_.now() + progress_every);
+  crash_point("sync.before_end");
   if (has_bug_)
     co_return error{errc::internal, "unexpected failure"};
   co_return co_await conclude();
@@ -269,12 +272,16 @@ asio::awaitable<void> sync_run::end_list(pointer self, list_end end) {
   const auto is_complete = end.is_complete;
   const auto begun = end.begun_at;
   const auto ended = end.ended_at;
+  crash_point("sync.before_list_end");
   co_await tell(run.services_.observer, &sync_observer::on_list_end, std::move(end));
-  if (is_complete)
+  crash_point("sync.list_compared");
+  if (is_complete) {
     if (const auto noted = co_await run.services_.store.note_list_read(run.tick_.scheduled_at, begun, ended);
         !noted)
       log::warn("the end of the list was not noted; it will be read again",
                 {{"error", noted.error().detail}});
+    crash_point("sync.after_list_end");
+  }
   run.is_list_end_told_ = true;
   run.changed_.notify();
 }
@@ -330,12 +337,15 @@ asio::awaitable<bool> sync_run::keep_page(vf::page<vf::server_list_item> page, i
       {item.id, item.owner, item.hypervisor, item.is_suspended, is_built, item.created_at});
     seen.push_back({item.id, item.hypervisor});
   }
+  crash_point("sync.before_page");
   co_await tell(services_.observer, &sync_observer::on_page, std::move(told));
+  crash_point("sync.page_compared");
   if (seen.empty())
     co_return true;
   for (;;) {
     const auto written = co_await services_.store.write_list(seen, asked_at);
     if (written) {
+      crash_point("sync.after_page");
       listed_ += *written;
       co_return true;
     }
@@ -434,6 +444,7 @@ asio::awaitable<void> sync_run::look_live(pointer self, sync_lanes::pick what) {
   const auto remote = record.remote;
   live_record told{what.server.id, came.asked_at, std::move(record)};
   co_await tell(run.services_.observer, &sync_observer::on_live, std::move(told));
+  crash_point("sync.live_compared");
   if (!remote) {
     const vf::call_failure why{kind::conflict, 200, "no remote state"};
     co_await fail(self, what, why, came.asked_at, came.sent_at);
@@ -538,16 +549,22 @@ asio::awaitable<void> sync_run::write_observations(pointer self) {
 
 asio::awaitable<bool> sync_run::write(const observations& batch) {
   const auto now = services_.business.now();
-  if (!batch.traffic.seen.empty() || !batch.traffic.failed.empty())
+  if (!batch.traffic.seen.empty() || !batch.traffic.failed.empty()) {
+    crash_point("sync.before_traffic");
     if (const auto written = co_await services_.store.write_traffic(batch.traffic); !written) {
       log::warn("observations were not written", {{"error", written.error().detail}});
       co_return false;
     }
-  if (!batch.live.seen.empty() || !batch.live.failed.empty())
+    crash_point("sync.after_traffic");
+  }
+  if (!batch.live.seen.empty() || !batch.live.failed.empty()) {
+    crash_point("sync.before_live");
     if (const auto written = co_await services_.store.write_live(batch.live, now); !written) {
       log::warn("observations were not written", {{"error", written.error().detail}});
       co_return false;
     }
+    crash_point("sync.after_live");
+  }
   auto& traffic = of(sync_depth::traffic);
   traffic.seen += static_cast<std::int64_t>(batch.traffic.seen.size());
   traffic.failed += static_cast<std::int64_t>(batch.traffic.failed.size());
@@ -594,7 +611,9 @@ asio::awaitable<void> sync_run::tell_progress(pointer self) {
     auto now_is = run.figures_json();
     if (now_is == told)
       continue;
+    crash_point("sync.before_progress");
     const auto noted = co_await run.services_.progress.note(run.tick_.run, now_is);
+    crash_point("sync.after_progress");
     if (noted)
       told = std::move(now_is);
   }

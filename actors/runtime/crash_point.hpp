@@ -5,7 +5,7 @@
 
 namespace skyengine::actors::runtime {
 
-/// The names of all crash points, in the order in which sagas and second looks pass them, kind by kind.
+/// The names of all crash points, in the order in which they are passed, kind by kind.
 std::vector<std::string_view> crash_points();
 
 #ifdef SKYENGINE_CRASH_POINTS

@@ -1,8 +1,8 @@
 #include "tests/torture/bill_check.hpp"
 
 #include "tests/support/postgres.hpp"
+#include "tests/torture/rows.hpp"
 
-#include <boost/json.hpp>
 #include <boost/multiprecision/cpp_int.hpp>
 
 #include <algorithm>
@@ -56,25 +56,6 @@ struct life {
   std::vector<hold> holds;
   std::vector<look> looks;
 };
-
-/// The rows that a query has, as JSON.
-json::array rows_of(const std::string& url, const std::string& query) {
-  const auto text =
-    test::run_sql(url, "SET TimeZone = 'UTC'; SELECT coalesce(json_agg(q), '[]') FROM (" + query + ") AS q");
-  return json::parse(text).as_array();
-}
-
-std::int64_t number(const json::value& row, const char* name) {
-  return row.as_object().at(name).to_number<std::int64_t>();
-}
-
-std::string text(const json::value& row, const char* name) {
-  return std::string{row.as_object().at(name).as_string()};
-}
-
-std::string time_text(const std::string& column) {
-  return "extract(epoch FROM " + column + ")::bigint";
-}
 
 /// When the months between two moments begin, as PostgreSQL's calendar has them.
 std::vector<moment> months_between(const std::string& url, moment from, moment until) {

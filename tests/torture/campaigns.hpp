@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -77,9 +78,13 @@ struct bill_options {
   int engines = 1;
 };
 
+/// Whether a crash point is passed as hours pass, by nobody's order: of billing, of the sync, of a run.
+bool is_hourly_point(std::string_view point);
+
 /// Hours pass quickly while servers are made, deleted, suspended and moved to other plans, prices change and
-/// holds come and go; engines are killed, every other time at a crash point of billing or sync. Then
-/// `skyengine audit`, and every bill against a reckoning of its own.
+/// holds come and go; engines are killed, every other time at a crash point of `is_hourly_point`. Then
+/// `skyengine audit`, every bill against a reckoning of its own, and what the syncs saw against when they had
+/// to look.
 report bills(const bill_options& options);
 
 struct crowd_options {

@@ -203,8 +203,7 @@ std::vector<scenario> scenarios(const crash_options& options) {
   auto points = options.points;
   if (points.empty())
     for (const auto point : actors::runtime::crash_points())
-      // Those of billing are passed while hours pass: see bills.
-      if (!point.starts_with("billing.") && !point.starts_with("sync."))
+      if (!is_hourly_point(point))
         points.emplace_back(point);
   for (const auto& point : points) {
     const scenario plain{point};
