@@ -92,7 +92,8 @@ constexpr statement insert_traffic{"metrics_write_traffic", R"sql(
          traffic_period_at = excluded.traffic_period_at)sql"};
 
 // A row that a saga holds is left to the next look; what has happened to a server since it was asked is
-// newer.
+// newer. Each span tells its user's account: those are locked first, in the order in which everybody locks
+// several.
 constexpr statement insert_live{"metrics_write_live", R"sql(
   WITH seen AS (
     SELECT DISTINCT ON (server) server, )sql" SKYENGINE_AT("at") R"sql( AS at, is_on <> 0 AS is_on,
@@ -134,12 +135,17 @@ constexpr statement insert_live{"metrics_write_live", R"sql(
         SELECT first_seen, last_seen, is_on FROM power_spans WHERE server_id = d.server
          ORDER BY first_seen DESC LIMIT 1) AS p ON true
      WHERE price.basis = 'uptime' AND (p.last_seen IS NULL OR date_trunc('second', d.at) >= p.last_seen)),
+  accounts AS MATERIALIZED (
+    SELECT a.user_id FROM billing_accounts a
+     WHERE a.user_id IN (SELECT s.user_id FROM servers s JOIN latest l ON l.server = s.id)
+     ORDER BY a.user_id FOR NO KEY UPDATE),
   extended AS (
     UPDATE power_spans p SET last_seen = l.at FROM latest l
-     WHERE l.extends AND p.server_id = l.server AND p.first_seen = l.first_seen AND p.last_seen < l.at),
+     WHERE (SELECT count(*) FROM accounts) >= 0 AND l.extends AND p.server_id = l.server AND p.first_seen = l.first_seen AND p.last_seen < l.at),
   begun AS (
     INSERT INTO power_spans (server_id, first_seen, last_seen, is_on)
-    SELECT server, at, at, is_on FROM latest WHERE NOT extends ORDER BY server
+    SELECT server, at, at, is_on FROM latest
+     WHERE (SELECT count(*) FROM accounts) >= 0 AND NOT extends ORDER BY server
     ON CONFLICT DO NOTHING)
   INSERT INTO server_metrics AS m (server_id, observed_at, is_on, cpu_percent, memory_total, memory_used, disk_total,
                                    disk_used)

@@ -3,11 +3,14 @@
 #include "tests/support/loop.hpp"
 #include "tests/support/postgres.hpp"
 
+#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <exception>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -15,6 +18,7 @@
 namespace skyengine::db {
 namespace {
 
+namespace asio = boost::asio;
 using namespace std::chrono_literals;
 using std::chrono::sys_days;
 using std::chrono::sys_seconds;
@@ -91,6 +95,42 @@ protected:
   db::database db{loop.get_executor(), database.options()};
   metrics_store store{db};
 };
+
+TEST_F(MetricsStore, AccountsOfABatchAreLockedInTheOrderOfTheUsersAsBillingLocksThem) {
+  sql("INSERT INTO users (id, name, email, created_at, updated_at) VALUES (2, 'v', 'v@example.com', now(), "
+      "now());"
+      "INSERT INTO billing_accounts (user_id, closed_until) VALUES (2, '2026-03-01Z');"
+      "UPDATE servers SET user_id = 2, plan_id = 'metered' WHERE id = 1");
+  static constexpr statement lock{"test_lock",
+                                  "SELECT FROM billing_accounts WHERE user_id = $1 FOR NO KEY UPDATE NOWAIT"};
+  static constexpr statement count_waiting{"test_waiting",
+                                           "SELECT count(*) AS waiting FROM pg_locks WHERE NOT granted"};
+  std::optional<result<>> written;
+  const auto as_billing = [&](transaction& t) -> asio::awaitable<result<>> {
+    if (const auto first = co_await t.run(lock, std::int64_t{1}); !first)
+      co_return first.error();
+    observation_batch<live_observation> batch{
+      {{{1}, noon, true, {}, {}, {}, {}, {}}, {{4}, noon, true, {}, {}, {}, {}, {}}}, {}};
+    asio::co_spawn(loop, store.write_live(std::move(batch), noon),
+                   [&](std::exception_ptr, result<> done) { written = std::move(done); });
+    for (;;) {
+      const auto found = co_await t.run(count_waiting);
+      if (!found)
+        co_return found.error();
+      if (found->front().get<std::int64_t>("waiting") > 0)
+        break;
+    }
+    const auto second = co_await t.run(lock, std::int64_t{2});
+    co_return second ? result<>{} : result<>{second.error()};
+  };
+  const auto locked = test::run(loop, db.transact(as_billing));
+  EXPECT_TRUE(locked) << locked.error().detail;
+  loop.restart();
+  while (!written)
+    loop.run_one();
+  EXPECT_TRUE(*written);
+  EXPECT_EQ(sql("SELECT count(*) FROM power_spans"), "2");
+}
 
 TEST_F(MetricsStore, WhatWasNeverSeenIsDueAndTheRestIsNobodysWork) {
   EXPECT_THAT(due(traffic, limits()), ElementsAre(1, 2, 3, 4, 5));
