@@ -33,8 +33,8 @@ constexpr statement see_servers{"drift_see", R"sql(
                                     WHERE o.virtfusion_user_id = p.owner AND t.state IN ('open', 'looking'))
                    AND NOT EXISTS (SELECT FROM create_attempts t JOIN users o ON o.id = t.user_id
                                     WHERE o.virtfusion_user_id = p.owner AND t.second_look_at IS NOT NULL)
-              ELSE s.state IN ('active', 'suspended') AND )sql" SKYENGINE_IS_SETTLED(
-                                               "$3::timestamptz") R"sql( END AS is_settled,
+              ELSE s.state IN ('active', 'suspended') END
+           AND )sql" SKYENGINE_IS_SETTLED("$3::timestamptz") R"sql( AS is_settled,
          coalesce(v.memory_mb, t.memory_mb) AS memory_mb, coalesce(v.storage_gb, t.storage_gb) AS storage_gb,
          coalesce(v.traffic_gb, t.traffic_gb) AS traffic_gb, coalesce(v.cpu_cores, t.cpu_cores) AS cpu_cores,
          (SELECT array_agg(d.kind || '=' || d.seen) FROM drift d

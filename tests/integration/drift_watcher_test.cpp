@@ -54,6 +54,17 @@ protected:
     EXPECT_TRUE(told) << told.error().detail;
   }
 
+  /// One page, as an answer that was asked for at `asked_at` has it.
+  void compare(const vf::page<vf::server_list_item>& page, instant asked_at) {
+    std::vector<drift_watcher::listed_server> servers;
+    servers.reserve(page.items.size());
+    for (const auto& one : page.items)
+      servers.push_back({one.id, one.owner, one.is_suspended});
+    const auto told =
+      test::run(rig.runtime.loop(), watcher.on_page(std::move(servers), asked_at, page.total));
+    EXPECT_TRUE(told) << told.error().detail;
+  }
+
   template <class T>
   vf::call_result<T> run(vf::call<T> wanted) {
     const call_options how{call_class::background, rig.runtime.timers().now() + 20s, {}, "test"};
@@ -359,6 +370,17 @@ TEST_F(DriftWatcher, DriftEndsWithItsServer) {
   EXPECT_EQ(drift(), "suspended vanished suspended");
   EXPECT_EQ(holds(), "drift: suspended released");
   EXPECT_EQ(alerts(), "drift_suspended cleared drift_suspended");
+}
+
+TEST_F(DriftWatcher, WhatAFailedCreateTookAwayMeanwhileIsNoStranger) {
+  make_server(1);
+  const auto asked_at = rig.business.now();
+  const auto page = run(vf::list_servers(1)).value();
+  // The create failed, and its server was deleted, between the list's answer and its comparison.
+  sql("UPDATE servers SET state = 'failed'");
+  sql("UPDATE actions SET state = 'failed', finished_at = finished_at + interval '1 hour'");
+  compare(page, asked_at);
+  EXPECT_EQ(drift(), "");
 }
 
 } // namespace
