@@ -172,6 +172,7 @@ constexpr statement write_clearances{"drift_cleared", R"sql(
       FROM vanished)
   SELECT id, kind, server_id, virtfusion_id, seen FROM vanished ORDER BY id)sql"};
 
+// A sync notes what it sees also where nothing is compared.
 constexpr statement count_missing{"drift_absences", R"sql(
   WITH due AS (
     SELECT s.id, s.virtfusion_id, s.active_at
@@ -186,10 +187,12 @@ constexpr statement count_missing{"drift_absences", R"sql(
     SELECT id, 1, $1::timestamptz FROM due ORDER BY id
     ON CONFLICT (server_id) DO UPDATE SET absences = v.absences + 1, absent_from = excluded.absent_from
     RETURNING server_id, absences, seen_at)
-  SELECT d.id, d.virtfusion_id, c.absences, greatest(c.seen_at, d.active_at) AS last_right,
+  SELECT d.id, d.virtfusion_id, c.absences,
+         greatest(c.seen_at, d.active_at, o.listed_at, o.traffic_at, o.live_at) AS last_right,
          EXISTS (SELECT FROM drift f WHERE f.standing AND f.virtfusion_id = d.virtfusion_id AND f.kind = 'gone')
            AS is_known
-    FROM due d JOIN counted c ON c.server_id = d.id ORDER BY d.id)sql"};
+    FROM due d JOIN counted c ON c.server_id = d.id LEFT JOIN server_observations o ON o.server_id = d.id
+   ORDER BY d.id)sql"};
 
 constexpr statement find_unseen{"drift_unseen", R"sql(
   SELECT virtfusion_id FROM drift WHERE standing AND kind = 'unknown' AND last_seen < $1::timestamptz

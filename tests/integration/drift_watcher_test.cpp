@@ -372,6 +372,24 @@ TEST_F(DriftWatcher, DriftEndsWithItsServer) {
   EXPECT_EQ(alerts(), "drift_suspended cleared drift_suspended");
 }
 
+TEST_F(DriftWatcher, WhatASyncHadSeenBeforeListsWereComparedWasThere) {
+  const auto server = make_server();
+  make_server(2);
+  // As it was before anything was compared: only the sync has noted what it saw.
+  sql("UPDATE servers SET active_at = now() - interval '30 days'");
+  sql(
+    "INSERT INTO server_observations (server_id, listed_at, traffic_at, live_at) SELECT id, now() - interval "
+    "'3 days', now() - interval '2 days', now() - interval '1 day' FROM servers");
+  const auto gone_id = virtfusion_id(server);
+  panel.erase_server(gone_id);
+  read_list();
+  read_list();
+  ASSERT_EQ(drift(), "gone open server not found");
+  EXPECT_EQ(sql("SELECT h.from_at = date_trunc('second', o.live_at) FROM holds h JOIN server_observations o "
+                "ON o.server_id = h.server_id"),
+            "t");
+}
+
 TEST_F(DriftWatcher, WhatAFailedCreateTookAwayMeanwhileIsNoStranger) {
   make_server(1);
   const auto asked_at = rig.business.now();
