@@ -60,10 +60,17 @@ private:
   struct outcome {
     std::vector<db::drift_finding> found;
     std::vector<db::drift_clearance> cleared;
+    void add(outcome more);
+  };
+  /// A server whose owner is another in the list, and what the list says of it besides.
+  struct doubt {
+    db::drift_match match;
+    outcome said;
   };
   using look = net::virtfusion::call_result<net::virtfusion::server_record>;
 
   boost::asio::awaitable<result<>> compare(std::vector<listed_server> servers, instant asked_at);
+  boost::asio::awaitable<result<>> dispel(db::drift_match match, outcome said, outcome& all);
   boost::asio::awaitable<result<>>
   judge_record(db::drift_match match, net::virtfusion::server_record record, instant asked_at, outcome& all);
   boost::asio::awaitable<std::optional<server_resources>> resources_of(package_id package);

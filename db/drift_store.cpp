@@ -71,13 +71,15 @@ constexpr statement lock_servers{"drift_lock_servers", R"sql(
           SELECT server_id FROM drift WHERE standing AND virtfusion_id = ANY ($2::bigint[])) AS w ON w.id = s.id
    ORDER BY s.id FOR UPDATE OF s)sql"};
 
+// Of each server and kind the newest that was seen: a list that shifts names one twice.
 #define SKYENGINE_GIVEN_DRIFT                                                                                \
-  "WITH given AS (SELECT kind, virtfusion_id, nullif(server_id, 0) AS server_id, seen, detail::jsonb AS "    \
-  "detail,"                                                                                                  \
+  "WITH given AS (SELECT DISTINCT ON (kind, virtfusion_id) kind, virtfusion_id,"                             \
+  " nullif(server_id, 0) AS server_id, seen, detail::jsonb AS detail,"                                       \
   " timestamptz 'epoch' + at * interval '1 microsecond' AS at,"                                              \
   " timestamptz 'epoch' + nullif(right_until, 0) * interval '1 microsecond' AS right_until"                  \
   " FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::bigint[],"               \
-  " $7::bigint[]) AS g (kind, virtfusion_id, server_id, seen, detail, at, right_until))"
+  " $7::bigint[]) AS g (kind, virtfusion_id, server_id, seen, detail, at, right_until)"                      \
+  " ORDER BY kind, virtfusion_id, g.at DESC)"
 
 // What was let be is another matter when it is wrong in another way; and what was to be deleted, when it is
 // still there.

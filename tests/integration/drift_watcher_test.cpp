@@ -372,6 +372,54 @@ TEST_F(DriftWatcher, DriftEndsWithItsServer) {
   EXPECT_EQ(alerts(), "drift_suspended cleared drift_suspended");
 }
 
+TEST_F(DriftWatcher, AnotherOwnerAndASuspensionAtOnceHoldOnceEach) {
+  const auto server = make_server(1);
+  make_server(2);
+  panel.patch_server(virtfusion_id(server), {{"extRelationId", 2}, {"suspended", true}});
+  read_list();
+  EXPECT_EQ(sql("SELECT string_agg(reason, ', ' ORDER BY reason) FROM holds"),
+            "drift: owner, drift: suspended");
+  panel.patch_server(virtfusion_id(server), {{"extRelationId", 1}, {"suspended", false}});
+  read_list();
+  read_list();
+  EXPECT_EQ(sql("SELECT count(*) FROM drift WHERE state = 'open'"), "0");
+  EXPECT_EQ(sql("SELECT count(*) FROM holds WHERE outcome IS NULL"), "0") << "billing stays held for ever";
+}
+
+TEST_F(DriftWatcher, ASuspensionOfAServerWhoseUserHasANewIdThereHoldsOnce) {
+  const auto server = make_server(1);
+  sql("UPDATE users SET virtfusion_user_id = 9999 WHERE id = 1");
+  panel.patch_server(virtfusion_id(server), {{"suspended", true}});
+  read_list();
+  panel.patch_server(virtfusion_id(server), {{"suspended", false}});
+  read_list();
+  EXPECT_EQ(drift(), "suspended vanished suspended");
+  EXPECT_EQ(sql("SELECT count(*) FROM holds WHERE outcome IS NULL"), "0");
+}
+
+TEST_F(DriftWatcher, ASuspensionIsSeenAlsoWhereWhoseTheServerIsCannotBeAsked) {
+  const auto server = make_server(1);
+  sql("UPDATE users SET virtfusion_user_id = 9999 WHERE id = 1");
+  panel.patch_server(virtfusion_id(server), {{"suspended", true}});
+  drift_watcher blind{rig.caller, store, rig.business, {.most_looks = 0}};
+  const auto asked_at = rig.business.now();
+  const auto told = test::run(
+    rig.runtime.loop(), blind.on_page({{{virtfusion_id(server)}, virtfusion_user_id{5}, true}}, asked_at, 1));
+  EXPECT_TRUE(told) << told.error().detail;
+  EXPECT_EQ(drift(), "suspended open suspended");
+}
+
+TEST_F(DriftWatcher, AServerThatAPageNamesTwiceIsHeldOnce) {
+  const auto server = make_server();
+  panel.patch_server(virtfusion_id(server), {{"suspended", true}});
+  const auto asked_at = rig.business.now();
+  auto page = run(vf::list_servers(1)).value();
+  page.items.push_back(page.items.front());
+  compare(page, asked_at);
+  EXPECT_EQ(drift(), "suspended open suspended");
+  EXPECT_EQ(holds(), "drift: suspended open");
+}
+
 TEST_F(DriftWatcher, WhatASyncHadSeenBeforeListsWereComparedWasThere) {
   const auto server = make_server();
   make_server(2);
