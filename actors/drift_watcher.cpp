@@ -56,9 +56,10 @@ bool stands(const db::drift_match& match, const drift_verdict& verdict) {
 
 void clear(const db::drift_match& match,
            const drift_verdict& verdict,
+           instant asked_at,
            std::vector<db::drift_clearance>& cleared) {
   if (verdict.is_right && stands(match, verdict))
-    cleared.push_back({verdict.kind, match.id, verdict.seen});
+    cleared.push_back({verdict.kind, match.id, asked_at, verdict.seen});
 }
 
 void tell(const db::drift_news& one) {
@@ -127,7 +128,7 @@ asio::awaitable<result<>> drift_watcher::compare(std::vector<listed_server> serv
     auto is_owner_in_doubt = false;
     const drift_sight sight{.owner = item.owner, .is_suspended = item.is_suspended};
     for (const auto& verdict : judge(subject_of(match), sight)) {
-      clear(match, verdict, said.cleared);
+      clear(match, verdict, asked_at, said.cleared);
       if (verdict.is_right)
         continue;
       // VirtFusion's id of a user may be another than we have learned: its record tells whose it is to us.
@@ -211,7 +212,7 @@ drift_watcher::judge_record(db::drift_match match, vf::server_record record, ins
   }
   auto is_accepted = false;
   for (const auto& verdict : judge(ours, sight)) {
-    clear(match, verdict, all.cleared);
+    clear(match, verdict, asked_at, all.cleared);
     if (verdict.is_right) {
       is_accepted = is_accepted || (verdict.kind == drift_kind::package && is_new);
       continue;
@@ -327,7 +328,7 @@ asio::awaitable<result<>> drift_watcher::look_for_strangers(instant begun_at) {
     const auto asked_at = business_.now();
     const auto record = co_await look_at(id);
     if (!record && record.error().what == failure_kind::not_found_server) {
-      all.cleared.push_back({drift_kind::unknown, id});
+      all.cleared.push_back({drift_kind::unknown, id, asked_at});
       continue;
     }
     if (!record)

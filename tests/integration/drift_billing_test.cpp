@@ -30,7 +30,7 @@ protected:
     ASSERT_EQ(reported->found.size(), 1u);
   }
   void vanish(drift_kind kind, int server, std::chrono::sys_seconds when) {
-    const std::vector<drift_clearance> cleared{{kind, {server + 1'000}}};
+    const std::vector<drift_clearance> cleared{{kind, {server + 1'000}, instant{when}}};
     const auto reported = test::run(loop, drift.report({}, cleared, instant{when}));
     ASSERT_TRUE(reported) << reported.error().detail;
     ASSERT_EQ(reported->vanished.size(), 1u);

@@ -420,6 +420,50 @@ TEST_F(DriftWatcher, AServerThatAPageNamesTwiceIsHeldOnce) {
   EXPECT_EQ(holds(), "drift: suspended open");
 }
 
+TEST_F(DriftWatcher, AnOlderLookDoesNotEndWhatANewerOneHasFound) {
+  const auto server = make_server(1);
+  const auto asked_at = rig.business.now();
+  const auto page = run(vf::list_servers(1)).value();
+  panel.patch_server(virtfusion_id(server), {{"suspended", true}});
+  read_record(server);
+  ASSERT_EQ(drift(), "suspended open suspended");
+  compare(page, asked_at);
+  EXPECT_EQ(drift(), "suspended open suspended");
+  EXPECT_EQ(holds(), "drift: suspended open");
+  EXPECT_EQ(alerts(), "drift_suspended");
+}
+
+TEST_F(DriftWatcher, AnOlderLookThatSawItWrongInAnotherWayChangesNothing) {
+  const auto server = make_server(1);
+  read_record(server);
+  panel.patch_server(virtfusion_id(server), {{"memory", 123}});
+  const auto asked_at = rig.business.now();
+  auto older = run(vf::get_server({virtfusion_id(server)})).value();
+  panel.patch_server(virtfusion_id(server), {{"memory", 124}});
+  read_record(server);
+  sql("UPDATE drift SET state = 'resolved', resolution = 'ignore', ended_at = last_seen, ended_by = "
+      "'operator'");
+  const auto told = test::run(rig.runtime.loop(), watcher.on_record(std::move(older), asked_at));
+  EXPECT_TRUE(told) << told.error().detail;
+  EXPECT_THAT(drift(), HasSubstr("package resolved 124 MB, "));
+  EXPECT_EQ(sql("SELECT count(*) FROM drift"), "1");
+  EXPECT_EQ(sql("SELECT detail->>'memoryMb' FROM drift"), "124");
+}
+
+TEST_F(DriftWatcher, WhatASagaHasChangedMeanwhileIsNotCalledRightByALookFromBefore) {
+  const auto server = make_server(1);
+  panel.patch_server(virtfusion_id(server), {{"suspended", true}});
+  read_list();
+  const std::vector<db::drift_clearance> right{
+    {drift_kind::suspended, {virtfusion_id(server)}, rig.business.now()}};
+  sql("INSERT INTO actions (kind, server_id, state, step, requested_by, request_id, created_at, finished_at) "
+      "VALUES ('suspend', 1, 'succeeded', 'done', 'operator', 'r', now(), now() + interval '1 hour')");
+  const auto told = test::run(rig.runtime.loop(), store.report({}, right, rig.business.now()));
+  ASSERT_TRUE(told) << told.error().detail;
+  EXPECT_EQ(drift(), "suspended open suspended");
+  EXPECT_EQ(holds(), "drift: suspended open");
+}
+
 TEST_F(DriftWatcher, WhatASyncHadSeenBeforeListsWereComparedWasThere) {
   const auto server = make_server();
   make_server(2);
