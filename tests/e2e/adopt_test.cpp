@@ -136,5 +136,24 @@ TEST_F(Adopt, AVirtFusionThatDoesNotAnswerIsAnErrorAndNoReasonToLeaveAServer) {
   EXPECT_EQ(told.output, "");
 }
 
+TEST_F(Adopt, ServersThatVirtFusionCannotTellOfKeepNoOthersFromBeingAdopted) {
+  panel.add_fault(
+    {{"operation", "GET /servers/{serverId}"}, {"kind", "status"}, {"status", 500}, {"hypervisor", 1}});
+  const auto told = adopt();
+  EXPECT_EQ(told.code, 3) << told.output;
+  EXPECT_THAT(told.output, HasSubstr(": left: VirtFusion gave no usable answer"));
+  EXPECT_THAT(told.output, EndsWith(" left\n")) << "it went to the end of the list";
+  EXPECT_NE(sql("SELECT count(*) FROM servers"), "0");
+}
+
+TEST_F(Adopt, AVirtFusionThatTakesOurTokenNoMoreOnTheWayIsAnError) {
+  panel.add_fault({{"operation", "GET /servers/{serverId}"}, {"kind", "status"}, {"status", 500}});
+  panel.add_fault({{"operation", "GET /connect"}, {"kind", "status"}, {"status", 403}});
+  const auto told = adopt();
+  EXPECT_EQ(told.code, 1) << told.output;
+  EXPECT_THAT(told.output, Not(HasSubstr(" left")));
+  EXPECT_EQ(sql("SELECT count(*) FROM servers"), "0");
+}
+
 } // namespace
 } // namespace skyengine
