@@ -155,5 +155,20 @@ TEST_F(Adopt, AVirtFusionThatTakesOurTokenNoMoreOnTheWayIsAnError) {
   EXPECT_EQ(sql("SELECT count(*) FROM servers"), "0");
 }
 
+TEST_F(Adopt, WhatAnOperatorHasDecidedToDeleteIsNotAdopted) {
+  const auto server = std::to_string(first_of_package(1));
+  sql("INSERT INTO drift (kind, virtfusion_id, first_seen, last_seen, seen, state, resolution, ended_at, "
+      "ended_by) "
+      "VALUES ('unknown', " +
+      server + ", now(), now(), 'user 1', 'resolved', 'delete', now(), 'operator')");
+  for (const std::vector<std::string>& how : {std::vector<std::string>{"--dry-run"}, {}}) {
+    const auto told = adopt(how);
+    EXPECT_EQ(told.code, 3) << told.output;
+    EXPECT_THAT(told.output, HasSubstr(server + ": left: an operator has decided to delete it (drift 1)\n"));
+  }
+  EXPECT_EQ(sql("SELECT count(*) FROM servers WHERE virtfusion_id = " + server), "0");
+  EXPECT_EQ(sql("SELECT state || ' ' || resolution || ' ' || standing FROM drift"), "resolved delete true");
+}
+
 } // namespace
 } // namespace skyengine

@@ -1,4 +1,5 @@
 #include "actors/drift_watcher.hpp"
+#include "db/adoption_store.hpp"
 #include "db/audit.hpp"
 #include "net/virtfusion/calls.hpp"
 #include "tests/support/engine.hpp"
@@ -413,6 +414,23 @@ TEST_F(ApiDrift, ARepeatAtAnotherNodeIsAnsweredAsTheFirst) {
   ASSERT_TRUE(answered);
   EXPECT_EQ(answered->status, 200u) << answered->body;
   EXPECT_EQ(answered->header("Idempotent-Replayed"), "true");
+}
+
+TEST_F(ApiDrift, AStrangerThatIsToGoDoesNotBecomeOurs) {
+  const auto stranger = make_stranger();
+  sql("UPDATE drift SET state = 'resolved', resolution = 'delete', ended_at = now(), ended_by = 'operator'");
+  // Who adopts has looked before that was decided.
+  db::adoption_store adoptions{engine.rig.db};
+  db::adoption taking;
+  taking.id = {stranger};
+  taking.place = {user_id{1}, plan_id{"small"}, region_id{"north"}};
+  const auto taken = test::run(engine.rig.runtime.loop(), adoptions.insert(taking, {"command line", "adopt"},
+                                                                           {}, engine.rig.business.now()));
+  ASSERT_FALSE(taken);
+  EXPECT_EQ(taken.error().code, errc::conflict);
+  EXPECT_THAT(taken.error().detail, HasSubstr("decided to delete it (drift 1)"));
+  EXPECT_EQ(sql("SELECT state || ' ' || resolution || ' ' || standing FROM drift"), "resolved delete true");
+  EXPECT_EQ(sql("SELECT count(*) FROM servers WHERE virtfusion_id = " + std::to_string(stranger)), "0");
 }
 
 } // namespace
