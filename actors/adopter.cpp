@@ -72,6 +72,8 @@ adopter::adopt(wish what, requester by, std::optional<idempotency_claim> claim) 
   if (!known->empty())
     co_return error{errc::conflict, std::string{known->begin()->second.is_over ? "it was" : "it is"} +
                                       " server " + std::to_string(known->begin()->second.id.value) + " here"};
+  if (const auto may_be_taken = co_await store_.check(what.id); !may_be_taken)
+    co_return may_be_taken.error();
   const auto record = co_await virtfusion_.call(how(), vf::get_server(what.id));
   if (!record && record.error().what == failure_kind::not_found_server)
     co_return error{errc::conflict, "VirtFusion has no such server"};

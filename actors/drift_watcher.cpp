@@ -6,6 +6,7 @@
 #include "net/virtfusion/calls.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <string>
 #include <utility>
 
@@ -56,9 +57,10 @@ bool stands(const db::drift_match& match, const drift_verdict& verdict) {
 
 void clear(const db::drift_match& match,
            const drift_verdict& verdict,
+           instant asked_at,
            std::vector<db::drift_clearance>& cleared) {
   if (verdict.is_right && stands(match, verdict))
-    cleared.push_back({verdict.kind, match.id, verdict.seen});
+    cleared.push_back({verdict.kind, match.id, asked_at, verdict.seen});
 }
 
 void tell(const db::drift_news& one) {
@@ -81,6 +83,13 @@ void tell_vanished(const db::drift_news& one) {
 }
 
 } // namespace
+
+void drift_watcher::outcome::add(outcome more) {
+  found.insert(found.end(), std::make_move_iterator(more.found.begin()),
+               std::make_move_iterator(more.found.end()));
+  cleared.insert(cleared.end(), std::make_move_iterator(more.cleared.begin()),
+                 std::make_move_iterator(more.cleared.end()));
+}
 
 asio::awaitable<result<>> drift_watcher::on_page(std::vector<listed_server> servers,
                                                  instant asked_at,
@@ -109,7 +118,7 @@ asio::awaitable<result<>> drift_watcher::compare(std::vector<listed_server> serv
     co_return matches.error();
   runtime::crash_point("sync.page_seen");
   outcome all;
-  std::vector<db::drift_match> to_look_at;
+  std::vector<doubt> doubts;
   for (std::size_t i = 0; i < matches->size(); ++i) {
     const auto& match = (*matches)[i];
     const auto& item = servers[i];
@@ -120,32 +129,48 @@ asio::awaitable<result<>> drift_watcher::compare(std::vector<listed_server> serv
                            stranger_detail(item.owner, match.server), asked_at, asked_at});
       continue;
     }
+    outcome said;
+    auto is_owner_in_doubt = false;
     const drift_sight sight{.owner = item.owner, .is_suspended = item.is_suspended};
     for (const auto& verdict : judge(subject_of(match), sight)) {
-      clear(match, verdict, all.cleared);
+      clear(match, verdict, asked_at, said.cleared);
       if (verdict.is_right)
         continue;
       // VirtFusion's id of a user may be another than we have learned: its record tells whose it is to us.
       if (verdict.kind == drift_kind::owner && !stands(match, verdict))
-        to_look_at.push_back(match);
+        is_owner_in_doubt = true;
       else
-        all.found.push_back({verdict.kind, match.server, match.id, verdict.seen,
-                             verdict.kind == drift_kind::owner ? owner_detail(item.owner) : "{}", asked_at,
-                             asked_at});
+        said.found.push_back({verdict.kind, match.server, match.id, verdict.seen,
+                              verdict.kind == drift_kind::owner ? owner_detail(item.owner) : "{}", asked_at,
+                              asked_at});
     }
+    if (is_owner_in_doubt)
+      doubts.push_back({match, std::move(said)});
+    else
+      all.add(std::move(said));
   }
-  for (auto& match : to_look_at) {
-    if (looks_left_-- <= 0 || !goes_on())
-      break;
-    const auto look_asked_at = business_.now();
-    const auto record = co_await look_at(match.id);
-    if (!record)
-      continue;
-    const auto judged = co_await judge_record(std::move(match), *record, look_asked_at, all);
+  for (auto& one : doubts) {
+    const auto judged = co_await dispel(std::move(one.match), std::move(one.said), goes_on, all);
     if (!judged)
       co_return judged.error();
   }
   co_return co_await report(std::move(all));
+}
+
+/// Its record tells what the list does, and is newer: without it, what the list said of the rest stands.
+asio::awaitable<result<>> drift_watcher::dispel(db::drift_match match,
+                                                outcome said,
+                                                const std::function<bool()>& goes_on,
+                                                outcome& all) {
+  if (looks_left_ > 0 && goes_on()) {
+    --looks_left_;
+    const auto asked_at = business_.now();
+    auto record = co_await look_at(match.id);
+    if (record)
+      co_return co_await judge_record(std::move(match), std::move(*record), asked_at, all);
+  }
+  all.add(std::move(said));
+  co_return result<>{};
 }
 
 asio::awaitable<result<>> drift_watcher::on_record(vf::server_record record, instant asked_at) {
@@ -195,7 +220,7 @@ drift_watcher::judge_record(db::drift_match match, vf::server_record record, ins
   }
   auto is_accepted = false;
   for (const auto& verdict : judge(ours, sight)) {
-    clear(match, verdict, all.cleared);
+    clear(match, verdict, asked_at, all.cleared);
     if (verdict.is_right) {
       is_accepted = is_accepted || (verdict.kind == drift_kind::package && is_new);
       continue;
@@ -319,7 +344,7 @@ asio::awaitable<result<>> drift_watcher::look_for_strangers(instant begun_at,
     const auto asked_at = business_.now();
     const auto record = co_await look_at(id);
     if (!record && record.error().what == failure_kind::not_found_server) {
-      all.cleared.push_back({drift_kind::unknown, id});
+      all.cleared.push_back({drift_kind::unknown, id, asked_at});
       continue;
     }
     if (!record)

@@ -64,12 +64,20 @@ private:
   struct outcome {
     std::vector<db::drift_finding> found;
     std::vector<db::drift_clearance> cleared;
+    void add(outcome more);
+  };
+  /// A server whose owner is another in the list, and what the list says of it besides.
+  struct doubt {
+    db::drift_match match;
+    outcome said;
   };
   using look = net::virtfusion::call_result<net::virtfusion::server_record>;
   static bool always() noexcept { return true; }
 
   boost::asio::awaitable<result<>>
   compare(std::vector<listed_server> servers, instant asked_at, const std::function<bool()>& goes_on);
+  boost::asio::awaitable<result<>>
+  dispel(db::drift_match match, outcome said, const std::function<bool()>& goes_on, outcome& all);
   boost::asio::awaitable<result<>>
   judge_record(db::drift_match match, net::virtfusion::server_record record, instant asked_at, outcome& all);
   boost::asio::awaitable<std::optional<server_resources>> resources_of(package_id package);

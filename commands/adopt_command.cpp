@@ -45,6 +45,7 @@ constexpr int something_left = 3;
 // Beside a running engine, which has its own calls under way.
 constexpr std::int64_t most_calls = 4;
 constexpr auto page_patience = 60s;
+constexpr auto probe_patience = 20s;
 
 using plan_choices = std::map<virtfusion_server_id, plan_id>;
 
@@ -226,12 +227,24 @@ private:
       co_return result<>{};
     }
     const auto& why = taken.error();
-    if (why.code != errc::conflict && why.code != errc::virtfusion_rejected &&
-        why.code != errc::virtfusion_busy)
+    if (!co_await is_its_own(why))
       co_return why;
     ++summary_.left;
     std::printf("%lld: left: %s\n", shown, why.detail.c_str());
     co_return result<>{};
+  }
+
+  /// Whether the others may well be adopted. What VirtFusion cannot tell of one server it can of others, as
+  /// long as it answers at all.
+  asio::awaitable<bool> is_its_own(error why) {
+    if (why.code == errc::conflict || why.code == errc::virtfusion_rejected ||
+        why.code == errc::virtfusion_busy)
+      co_return true;
+    if (why.code != errc::virtfusion_unavailable && why.code != errc::overloaded)
+      co_return false;
+    const actors::call_options how{call_class::background, timers().now() + probe_patience, {}, "adopt"};
+    const auto answered = co_await caller_.call(how, vf::connect());
+    co_return answered.has_value();
   }
 
   std::unique_ptr<database_session> session_;

@@ -1,5 +1,6 @@
 #include "db/adoption_store.hpp"
 
+#include <string>
 #include <utility>
 
 namespace skyengine::db {
@@ -11,6 +12,11 @@ constexpr statement find_known{"adoption_known", R"sql(
     FROM servers WHERE virtfusion_id = ANY ($1::bigint[]))sql"};
 
 constexpr statement find_its_user{"adoption_user", "SELECT 1 FROM users WHERE id = $1::bigint"};
+
+// Locked before the server is there, so that of both decisions one finds the other.
+constexpr statement lock_stranger{"adoption_lock_drift", R"sql(
+  SELECT id, state = 'resolved' AND resolution = 'delete' AS is_to_go
+    FROM drift WHERE standing AND kind = 'unknown' AND virtfusion_id = $1::bigint FOR UPDATE)sql"};
 
 constexpr statement ensure_user{"adoption_ensure_user", R"sql(
   WITH made AS (
@@ -59,6 +65,16 @@ constexpr statement insert_server{"adoption_insert", R"sql(
     SELECT $17, $18, $19, $20, decode($21, 'hex'), id, $10::timestamptz FROM l WHERE $18::text IS NOT NULL)
   SELECT id FROM s)sql"};
 
+/// VirtFusion answers a deletion before the server is gone: until lists show it no more, it is to go.
+result<> check_stranger(const result<rows>& found) {
+  if (!found)
+    return found.error();
+  if (found->empty() || !found->front().get<bool>("is_to_go"))
+    return {};
+  return error{errc::conflict, "an operator has decided to delete it (drift " +
+                                 std::to_string(found->front().get<std::int64_t>("id")) + ")"};
+}
+
 /// In the words of who asked, where somebody else was first.
 error taken(const error& why) {
   if (why.code != errc::conflict)
@@ -95,12 +111,19 @@ asio::awaitable<result<bool>> adoption_store::has_user(user_id id) {
   co_return !found->empty();
 }
 
+asio::awaitable<result<>> adoption_store::check(virtfusion_server_id id) {
+  co_return check_stranger(co_await db_.run(lock_stranger, id));
+}
+
 asio::awaitable<result<server_id>>
 adoption_store::insert(adoption what, requester by, std::optional<idempotency_claim> claim, instant now) {
   const auto part = [&](std::string idempotency_claim::*member) {
     return claim ? std::optional{(*claim).*member} : std::nullopt;
   };
   const auto body = [&](transaction& tx) -> asio::awaitable<result<server_id>> {
+    const auto may_be_taken = check_stranger(co_await tx.run(lock_stranger, what.id));
+    if (!may_be_taken)
+      co_return may_be_taken.error();
     const auto user = co_await tx.run(ensure_user, what.place.user, what.owner_name, what.owner_email,
                                       what.owner, now, what.place.plan, by.name);
     if (!user)

@@ -45,11 +45,13 @@ public:
   asio::awaitable<result<std::map<virtfusion_server_id, row_of_ours>>>
   known(std::vector<virtfusion_server_id> ids);
   asio::awaitable<result<bool>> has_user(user_id id);
+  /// errc::conflict where an operator has decided to delete it in VirtFusion, and it has not gone yet.
+  asio::awaitable<result<>> check(virtfusion_server_id id);
 
   /// One transaction: the user where there is none, the server (`active` or `suspended`, from `now` on), what
   /// stands for its create, its first event, the end of its drift, and the line of the audit log, to which
   /// the key is bound. errc::conflict: somebody has taken the server or the user's VirtFusion id meanwhile,
-  /// or, with detail `idempotency_keys_pkey`, the key.
+  /// it is to be deleted, or, with detail `idempotency_keys_pkey`, the key.
   asio::awaitable<result<server_id>>
   insert(adoption what, requester by, std::optional<idempotency_claim> claim, instant now);
 

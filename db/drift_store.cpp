@@ -14,9 +14,9 @@ namespace {
 
 // Nothing else changes a server while none of its actions is open; one that ended after the look was asked
 // for makes the look too old.
-#define SKYENGINE_IS_SETTLED(asked_at)                                                                       \
-  "NOT EXISTS (SELECT FROM actions a WHERE a.server_id = s.id AND (a.state IN ('pending', 'running') OR "    \
-  "a.finished_at >= " asked_at "))"
+#define SKYENGINE_IS_SETTLED(server, asked_at)                                                               \
+  "NOT EXISTS (SELECT FROM actions a WHERE a.server_id = " server " AND (a.state IN ('pending', 'running')"  \
+  " OR a.finished_at >= " asked_at "))"
 
 constexpr statement see_servers{"drift_see", R"sql(
   WITH page AS (
@@ -33,8 +33,8 @@ constexpr statement see_servers{"drift_see", R"sql(
                                     WHERE o.virtfusion_user_id = p.owner AND t.state IN ('open', 'looking'))
                    AND NOT EXISTS (SELECT FROM create_attempts t JOIN users o ON o.id = t.user_id
                                     WHERE o.virtfusion_user_id = p.owner AND t.second_look_at IS NOT NULL)
-              ELSE s.state IN ('active', 'suspended') AND )sql" SKYENGINE_IS_SETTLED(
-                                               "$3::timestamptz") R"sql( END AS is_settled,
+              ELSE s.state IN ('active', 'suspended') END
+           AND )sql" SKYENGINE_IS_SETTLED("s.id", "$3::timestamptz") R"sql( AS is_settled,
          coalesce(v.memory_mb, t.memory_mb) AS memory_mb, coalesce(v.storage_gb, t.storage_gb) AS storage_gb,
          coalesce(v.traffic_gb, t.traffic_gb) AS traffic_gb, coalesce(v.cpu_cores, t.cpu_cores) AS cpu_cores,
          (SELECT array_agg(d.kind || '=' || d.seen) FROM drift d
@@ -71,13 +71,15 @@ constexpr statement lock_servers{"drift_lock_servers", R"sql(
           SELECT server_id FROM drift WHERE standing AND virtfusion_id = ANY ($2::bigint[])) AS w ON w.id = s.id
    ORDER BY s.id FOR UPDATE OF s)sql"};
 
+// Of each server and kind the newest that was seen: a list that shifts names one twice.
 #define SKYENGINE_GIVEN_DRIFT                                                                                \
-  "WITH given AS (SELECT kind, virtfusion_id, nullif(server_id, 0) AS server_id, seen, detail::jsonb AS "    \
-  "detail,"                                                                                                  \
+  "WITH given AS (SELECT DISTINCT ON (kind, virtfusion_id) kind, virtfusion_id,"                             \
+  " nullif(server_id, 0) AS server_id, seen, detail::jsonb AS detail,"                                       \
   " timestamptz 'epoch' + at * interval '1 microsecond' AS at,"                                              \
   " timestamptz 'epoch' + nullif(right_until, 0) * interval '1 microsecond' AS right_until"                  \
   " FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::bigint[],"               \
-  " $7::bigint[]) AS g (kind, virtfusion_id, server_id, seen, detail, at, right_until))"
+  " $7::bigint[]) AS g (kind, virtfusion_id, server_id, seen, detail, at, right_until)"                      \
+  " ORDER BY kind, virtfusion_id, g.at DESC)"
 
 // What was let be is another matter when it is wrong in another way; and what was to be deleted, when it is
 // still there.
@@ -85,12 +87,14 @@ constexpr statement outdate_decisions{"drift_outdate", SKYENGINE_GIVEN_DRIFT R"s
   UPDATE drift d SET standing = false
     FROM given g
    WHERE d.standing AND d.virtfusion_id = g.virtfusion_id AND d.kind = g.kind AND d.state = 'resolved'
+     AND d.last_seen <= g.at
      AND (d.seen <> g.seen OR (d.resolution = 'delete' AND d.ended_at < g.at - interval '10 minutes')))sql"};
 
 constexpr statement write_findings{"drift_found", SKYENGINE_GIVEN_DRIFT R"sql(,
   seen_again AS (
-    UPDATE drift d SET last_seen = greatest(d.last_seen, g.at), seen = g.seen, detail = g.detail
-      FROM given g WHERE d.standing AND d.virtfusion_id = g.virtfusion_id AND d.kind = g.kind),
+    UPDATE drift d SET last_seen = g.at, seen = g.seen, detail = g.detail
+      FROM given g
+     WHERE d.standing AND d.virtfusion_id = g.virtfusion_id AND d.kind = g.kind AND d.last_seen <= g.at),
   fresh AS (
     SELECT g.*, s.user_id
       FROM given g LEFT JOIN servers s ON s.id = g.server_id
@@ -102,7 +106,7 @@ constexpr statement write_findings{"drift_found", SKYENGINE_GIVEN_DRIFT R"sql(,
                 ELSE s.state = ANY (CASE g.kind WHEN 'suspended' THEN ARRAY['active']
                                                 WHEN 'running' THEN ARRAY['suspended']
                                                 ELSE ARRAY['active', 'suspended'] END)
-                     AND )sql" SKYENGINE_IS_SETTLED("g.at") R"sql( END),
+                     AND )sql" SKYENGINE_IS_SETTLED("s.id", "g.at") R"sql( END),
   held AS (
     INSERT INTO holds (server_id, user_id, kind, reason, from_at, created_at, created_by, alerted_at)
     SELECT server_id, user_id, 'drift', 'drift: ' || kind, date_trunc('second', right_until), $8::timestamptz,
@@ -134,16 +138,18 @@ constexpr statement write_findings{"drift_found", SKYENGINE_GIVEN_DRIFT R"sql(,
       FROM added)
   SELECT id, kind, server_id, virtfusion_id, seen FROM added ORDER BY id)sql"};
 
-// What had been decided about has no more news.
+// What had been decided about has no more news. A look from before the last that found it says nothing of it.
 constexpr statement write_clearances{"drift_cleared", R"sql(
   WITH given AS (
-    SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[]) AS g (kind, virtfusion_id, seen)),
+    SELECT kind, virtfusion_id, seen, timestamptz 'epoch' + at * interval '1 microsecond' AS at
+      FROM unnest($1::text[], $2::bigint[], $3::text[], $5::bigint[]) AS g (kind, virtfusion_id, seen, at)),
   over AS (
     UPDATE drift d
        SET standing = false, state = CASE d.state WHEN 'open' THEN 'vanished' ELSE d.state END,
            ended_at = coalesce(d.ended_at, $4::timestamptz), ended_by = coalesce(d.ended_by, 'engine')
       FROM given g
      WHERE d.standing AND d.virtfusion_id = g.virtfusion_id AND d.kind = g.kind AND (g.seen = '' OR d.seen = g.seen)
+       AND d.last_seen <= g.at AND )sql" SKYENGINE_IS_SETTLED("d.server_id", "g.at") R"sql(
     RETURNING d.*),
   vanished AS (SELECT * FROM over WHERE state = 'vanished'),
   released AS (
@@ -172,6 +178,7 @@ constexpr statement write_clearances{"drift_cleared", R"sql(
       FROM vanished)
   SELECT id, kind, server_id, virtfusion_id, seen FROM vanished ORDER BY id)sql"};
 
+// A sync notes what it sees also where nothing is compared.
 constexpr statement count_missing{"drift_absences", R"sql(
   WITH due AS (
     SELECT s.id, s.virtfusion_id, s.active_at
@@ -179,17 +186,19 @@ constexpr statement count_missing{"drift_absences", R"sql(
      WHERE s.id > $2::bigint AND s.state IN ('active', 'suspended') AND s.virtfusion_id IS NOT NULL
        AND s.active_at < $1::timestamptz AND coalesce(v.seen_at < $1::timestamptz, true)
        AND coalesce(v.absent_from < $1::timestamptz, true)
-       AND )sql" SKYENGINE_IS_SETTLED("$1::timestamptz") R"sql(
+       AND )sql" SKYENGINE_IS_SETTLED("s.id", "$1::timestamptz") R"sql(
      ORDER BY s.id LIMIT $3::integer),
   counted AS (
     INSERT INTO server_sightings AS v (server_id, absences, absent_from)
     SELECT id, 1, $1::timestamptz FROM due ORDER BY id
     ON CONFLICT (server_id) DO UPDATE SET absences = v.absences + 1, absent_from = excluded.absent_from
     RETURNING server_id, absences, seen_at)
-  SELECT d.id, d.virtfusion_id, c.absences, greatest(c.seen_at, d.active_at) AS last_right,
+  SELECT d.id, d.virtfusion_id, c.absences,
+         greatest(c.seen_at, d.active_at, o.listed_at, o.traffic_at, o.live_at) AS last_right,
          EXISTS (SELECT FROM drift f WHERE f.standing AND f.virtfusion_id = d.virtfusion_id AND f.kind = 'gone')
            AS is_known
-    FROM due d JOIN counted c ON c.server_id = d.id ORDER BY d.id)sql"};
+    FROM due d JOIN counted c ON c.server_id = d.id LEFT JOIN server_observations o ON o.server_id = d.id
+   ORDER BY d.id)sql"};
 
 constexpr statement find_unseen{"drift_unseen", R"sql(
   SELECT virtfusion_id FROM drift WHERE standing AND kind = 'unknown' AND last_seen < $1::timestamptz
@@ -355,12 +364,14 @@ struct clearance_columns {
   std::vector<std::string> kinds;
   std::vector<std::int64_t> virtfusion_ids;
   std::vector<std::string> seen;
+  std::vector<std::int64_t> times;
 
   explicit clearance_columns(const std::vector<drift_clearance>& cleared) {
     for (const auto& one : cleared) {
       kinds.emplace_back(to_string(one.kind));
       virtfusion_ids.push_back(one.virtfusion_id.value);
       seen.push_back(one.seen);
+      times.push_back(micros(one.seen_at));
     }
   }
 };
@@ -372,8 +383,8 @@ write(transaction& tx, const finding_columns& found, const clearance_columns& cl
   if (!locked)
     co_return locked.error();
   if (!cleared.kinds.empty()) {
-    const auto over =
-      co_await tx.run(write_clearances, cleared.kinds, cleared.virtfusion_ids, cleared.seen, now);
+    const auto over = co_await tx.run(write_clearances, cleared.kinds, cleared.virtfusion_ids, cleared.seen,
+                                      now, cleared.times);
     if (!over)
       co_return over.error();
     news.vanished = to_news(*over);
@@ -567,7 +578,7 @@ asio::awaitable<result<std::vector<drift_news>>> drift_store::end_with_servers(i
   std::vector<drift_clearance> cleared;
   cleared.reserve(found->size());
   for (std::size_t i = 0; i < found->size(); ++i)
-    cleared.push_back({kind_of((*found)[i]), (*found)[i].get<virtfusion_server_id>("virtfusion_id")});
+    cleared.push_back({kind_of((*found)[i]), (*found)[i].get<virtfusion_server_id>("virtfusion_id"), now});
   if (cleared.empty())
     co_return std::vector<drift_news>{};
   auto done = co_await report({}, std::move(cleared), now);

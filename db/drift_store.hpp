@@ -73,6 +73,8 @@ struct drift_finding {
 struct drift_clearance {
   drift_kind kind = drift_kind::gone;
   virtfusion_server_id virtfusion_id;
+  /// When the look was asked for that shows it: what a newer one has found is not ended by it.
+  instant seen_at;
   /// Only when it was wrong in this way; empty: in whatever way.
   std::string seen = {};
 };
@@ -104,7 +106,8 @@ public:
   asio::awaitable<result<>> learn_owner(user_id user, virtfusion_user_id id, instant now);
 
   /// Writes down what was found and what has vanished, all or none. What stands already is only seen again.
-  /// Of servers that a saga has begun to change meanwhile nothing is written.
+  /// Of servers that a saga has begun to change, or has changed, meanwhile nothing is written; nor what is
+  /// older than what stands.
   struct reported {
     std::vector<drift_news> found;
     std::vector<drift_news> vanished;

@@ -64,7 +64,8 @@ constexpr statement sum_corrections{"money_corrections", R"sql(
    GROUP BY 1)sql"};
 
 // The last charge of a server's month carries the sum of it. A server that never changed its plan has that of
-// one plan alone. Servers that were deleted more than a month before have nothing to do with it.
+// one plan alone. Servers that came to their end more than a month before have nothing to do with it:
+// deleted_at may be long before that was decided, and they were charged until then.
 constexpr statement list_servers{"money_servers", R"sql(
   SELECT s.id AS server_id, coalesce(c.plan_id, k.plan_id) AS plan_id, coalesce(c.currency, k.currency) AS currency,
          coalesce(k.month_seconds, c.month_seconds) AS seconds, coalesce(k.month_micros, c.month_micros) AS micros,
@@ -76,7 +77,8 @@ constexpr statement list_servers{"money_servers", R"sql(
        WHERE server_id = s.id AND month = to_timestamp($2::bigint) AND posted_hour < to_timestamp($4::bigint)
        ORDER BY sequence DESC LIMIT 1) AS k ON true
    WHERE s.user_id = $1 AND s.id > $5
-     AND (s.deleted_at IS NULL OR s.deleted_at >= to_timestamp($2::bigint) - interval '1 month')
+     AND (s.deleted_at IS NULL
+          OR greatest(s.deleted_at, s.last_event_at) >= to_timestamp($2::bigint) - interval '1 month')
      AND (c.plan_id IS NOT NULL OR k.plan_id IS NOT NULL)
    ORDER BY s.id LIMIT $6::integer)sql"};
 

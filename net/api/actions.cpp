@@ -38,8 +38,8 @@ asio::awaitable<result<http::response>> pull(edge_state& edge, const call& c, Re
   result<action> stored{*found};
   if (earlier && !*earlier) {
     stored = co_await record(*found, *claim);
-    // Somebody else was first with this key.
-    if (!stored && is_key_taken(stored.error()))
+    // Somebody else may have been first with this key, which may be why this cannot be.
+    if (!stored)
       earlier = co_await find_earlier(edge, *claim);
     if (!stored && earlier && !*earlier)
       co_return stored.error();

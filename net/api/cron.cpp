@@ -206,9 +206,7 @@ pull(edge_state& edge, claim key, schedule_id owner, std::string name, Record re
         co_return kept.error();
       co_return run_answer(*stored, name);
     }
-    if (!is_key_taken(stored.error()))
-      co_return stored.error();
-    // Somebody else was first with this key.
+    // Somebody else may have been first with this key, which may be why this cannot be.
     earlier = co_await find_earlier(edge, key);
     if (!earlier)
       co_return earlier.error();
@@ -453,8 +451,6 @@ answer post_backfill(edge_state& edge, const call& c) {
         co_return kept.error();
       co_return backfill_answer(what.name, wanted, *stored, nullptr);
     }
-    if (!is_key_taken(stored.error()))
-      co_return stored.error();
     earlier = co_await find_earlier(edge, key);
     if (!earlier)
       co_return earlier.error();

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/runtime/steady_timers.hpp"
 #include "db/adoption_store.hpp"
 #include "db/audit_log_store.hpp"
 #include "db/catalogue_store.hpp"
@@ -18,6 +19,7 @@
 #include <boost/json/object.hpp>
 
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -56,6 +58,14 @@ public:
 private:
   std::size_t most_;
   std::size_t taken_ = 0;
+};
+
+/// A request of this node that others with the same key wait for.
+struct answer_under_way {
+  idempotency_claim claim;
+  /// Why it came to nothing, once it has.
+  std::optional<error> refusal;
+  std::vector<std::shared_ptr<actors::runtime::nudge>> waiting;
 };
 
 /// What all routes share.
@@ -99,6 +109,8 @@ struct edge_state {
   user_gate report_gate{16, 3};
   /// Requests of this node that may yet give the first answer to a key, by caller and key.
   std::map<std::pair<std::string, std::string>, int> first_answers;
+  /// Those that others with their key wait for.
+  std::map<std::pair<std::string, std::string>, std::shared_ptr<answer_under_way>> answers_under_way;
 
   /// errc::overloaded at once when too many questions are open, or there is no provisioner.
   template <class R, class Message>

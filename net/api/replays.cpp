@@ -2,6 +2,14 @@
 
 namespace skyengine::net::api {
 
+namespace {
+
+bool is_same_request(const idempotency_claim& one, const idempotency_claim& other) {
+  return one.method == other.method && one.path == other.path && one.body_hash == other.body_hash;
+}
+
+} // namespace
+
 first_answer::first_answer(edge_state& edge, const std::optional<idempotency_claim>& claim) : edge_(edge) {
   if (!claim)
     return;
@@ -15,6 +23,46 @@ first_answer::~first_answer() {
   const auto found = edge_.first_answers.find(*key_);
   if (--found->second == 0)
     edge_.first_answers.erase(found);
+}
+
+awaited_answer::awaited_answer(edge_state& edge, const std::optional<idempotency_claim>& claim)
+    : edge_(edge) {
+  if (!claim)
+    return;
+  answer_ = std::make_shared<answer_under_way>();
+  answer_->claim = *claim;
+  edge_.answers_under_way[{claim->caller, claim->key}] = answer_;
+}
+
+awaited_answer::~awaited_answer() {
+  if (!answer_)
+    return;
+  edge_.answers_under_way.erase({answer_->claim.caller, answer_->claim.key});
+  for (const auto& one : answer_->waiting)
+    one->notify();
+}
+
+void awaited_answer::refuse(const error& why) {
+  if (answer_)
+    answer_->refusal = why;
+}
+
+asio::awaitable<std::optional<error>> join_answer(edge_state& edge, std::optional<idempotency_claim> claim) {
+  if (!claim)
+    co_return std::nullopt;
+  for (;;) {
+    const auto found = edge.answers_under_way.find({claim->caller, claim->key});
+    if (found == edge.answers_under_way.end())
+      co_return std::nullopt;
+    // It may be gone by the time that this one goes on.
+    const auto first = found->second;
+    const auto wake = std::make_shared<actors::runtime::nudge>(edge.services.timers);
+    first->waiting.push_back(wake);
+    while (!co_await wake->wait_until(actors::runtime::steady_time::max())) {
+    }
+    if (first->refusal && is_same_request(first->claim, *claim))
+      co_return first->refusal;
+  }
 }
 
 bool has_first_answer(const edge_state& edge, const idempotency_claim& claim, int own) {

@@ -17,6 +17,26 @@ private:
   std::optional<std::pair<std::string, std::string>> key_;
 };
 
+/// While it lives, others of this node with the same key wait for its answer; nothing without a claim.
+class awaited_answer {
+public:
+  awaited_answer(edge_state& edge, const std::optional<idempotency_claim>& claim);
+  ~awaited_answer();
+  awaited_answer(const awaited_answer&) = delete;
+  awaited_answer& operator=(const awaited_answer&) = delete;
+
+  /// Those who wait hear the same.
+  void refuse(const error& why);
+
+private:
+  edge_state& edge_;
+  std::shared_ptr<answer_under_way> answer_;
+};
+
+/// Waits until no `awaited_answer` of the key is there. Why the last one that was waited for came to nothing,
+/// where that was the same request; nullopt without a claim, too.
+asio::awaitable<std::optional<error>> join_answer(edge_state& edge, std::optional<idempotency_claim> claim);
+
 /// Whether a request of this node may yet give the first answer to the key, besides the `own` that the caller
 /// has of it.
 bool has_first_answer(const edge_state& edge, const idempotency_claim& claim, int own = 0);
@@ -36,13 +56,10 @@ bool is_key_taken(const error& refused);
 /// Adds `Idempotent-Replayed: true`.
 void mark_replayed(http::response& answer);
 
-/// Does once for each key what `record` stores with the claim (`awaitable<result<T>>(claim)`), and answers
-/// with what `render` makes of it, whose status is kept. A repeat is answered with what `load` finds for its
-/// binding (`awaitable<result<T>>(binding)`); where nobody was ever answered it counts as the first.
+/// `answer_once`, where nobody else of this node is at work with the key.
 template <class Record, class Load, class Render>
-asio::awaitable<result<http::response>> answer_once(
+asio::awaitable<result<http::response>> answer_alone(
   edge_state& edge, std::optional<idempotency_claim> claim, Record record, Load load, Render render) {
-  const first_answer pending{edge, claim};
   auto earlier = co_await find_earlier(edge, claim);
   if (!earlier)
     co_return earlier.error();
@@ -54,9 +71,7 @@ asio::awaitable<result<http::response>> answer_once(
         co_return kept.error();
       co_return answer;
     }
-    if (!is_key_taken(stored.error()))
-      co_return stored.error();
-    // Somebody else was first with this key.
+    // Another node may have been first with this key: what it did is done, and may be why this cannot be.
     earlier = co_await find_earlier(edge, claim);
     if (!earlier)
       co_return earlier.error();
@@ -67,11 +82,26 @@ asio::awaitable<result<http::response>> answer_once(
   if (!found)
     co_return found.error();
   http::response answer = render(*found);
-  const auto is_replay = (*earlier)->first_status || has_first_answer(edge, *claim, 1);
   if (const auto kept = co_await keep_status(edge, claim, answer.status); !kept)
     co_return kept.error();
-  if (is_replay)
+  if ((*earlier)->first_status)
     mark_replayed(answer);
+  co_return answer;
+}
+
+/// Does once for each key what `record` stores with the claim (`awaitable<result<T>>(claim)`), and answers
+/// with what `render` makes of it, whose status is kept. A repeat is answered with what `load` finds for its
+/// binding (`awaitable<result<T>>(binding)`); where nobody was ever answered it counts as the first. One that
+/// comes while this node is at work on the first waits for it, and hears the same.
+template <class Record, class Load, class Render>
+asio::awaitable<result<http::response>> answer_once(
+  edge_state& edge, std::optional<idempotency_claim> claim, Record record, Load load, Render render) {
+  if (auto refusal = co_await join_answer(edge, claim))
+    co_return std::move(*refusal);
+  awaited_answer awaited{edge, claim};
+  auto answer = co_await answer_alone(edge, claim, std::move(record), std::move(load), std::move(render));
+  if (!answer)
+    awaited.refuse(answer.error());
   co_return answer;
 }
 

@@ -136,5 +136,39 @@ TEST_F(Adopt, AVirtFusionThatDoesNotAnswerIsAnErrorAndNoReasonToLeaveAServer) {
   EXPECT_EQ(told.output, "");
 }
 
+TEST_F(Adopt, ServersThatVirtFusionCannotTellOfKeepNoOthersFromBeingAdopted) {
+  panel.add_fault(
+    {{"operation", "GET /servers/{serverId}"}, {"kind", "status"}, {"status", 500}, {"hypervisor", 1}});
+  const auto told = adopt();
+  EXPECT_EQ(told.code, 3) << told.output;
+  EXPECT_THAT(told.output, HasSubstr(": left: VirtFusion gave no usable answer"));
+  EXPECT_THAT(told.output, EndsWith(" left\n")) << "it went to the end of the list";
+  EXPECT_NE(sql("SELECT count(*) FROM servers"), "0");
+}
+
+TEST_F(Adopt, AVirtFusionThatTakesOurTokenNoMoreOnTheWayIsAnError) {
+  panel.add_fault({{"operation", "GET /servers/{serverId}"}, {"kind", "status"}, {"status", 500}});
+  panel.add_fault({{"operation", "GET /connect"}, {"kind", "status"}, {"status", 403}});
+  const auto told = adopt();
+  EXPECT_EQ(told.code, 1) << told.output;
+  EXPECT_THAT(told.output, Not(HasSubstr(" left")));
+  EXPECT_EQ(sql("SELECT count(*) FROM servers"), "0");
+}
+
+TEST_F(Adopt, WhatAnOperatorHasDecidedToDeleteIsNotAdopted) {
+  const auto server = std::to_string(first_of_package(1));
+  sql("INSERT INTO drift (kind, virtfusion_id, first_seen, last_seen, seen, state, resolution, ended_at, "
+      "ended_by) "
+      "VALUES ('unknown', " +
+      server + ", now(), now(), 'user 1', 'resolved', 'delete', now(), 'operator')");
+  for (const std::vector<std::string>& how : {std::vector<std::string>{"--dry-run"}, {}}) {
+    const auto told = adopt(how);
+    EXPECT_EQ(told.code, 3) << told.output;
+    EXPECT_THAT(told.output, HasSubstr(server + ": left: an operator has decided to delete it (drift 1)\n"));
+  }
+  EXPECT_EQ(sql("SELECT count(*) FROM servers WHERE virtfusion_id = " + server), "0");
+  EXPECT_EQ(sql("SELECT state || ' ' || resolution || ' ' || standing FROM drift"), "resolved delete true");
+}
+
 } // namespace
 } // namespace skyengine

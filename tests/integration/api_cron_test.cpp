@@ -378,5 +378,19 @@ TEST_F(ApiCron, ACancelledRunThatRunsIsAskedToEnd) {
   EXPECT_EQ(sql("SELECT cancel_requested FROM runs"), "t");
 }
 
+TEST_F(ApiCron, ManyAtOnceWithOneKeyCancelARunOnceAndAreAnsweredAlike) {
+  const auto id = std::to_string(run(R"({"at":"2026-03-01T03:45:00Z"})").at("/id").as_int64());
+  const auto path = "/v1/cron/daily-clean-up/runs/" + id + "/cancel";
+  std::vector<test::raw_connection> connections;
+  connections.reserve(8);
+  for (int i = 0; i < 8; ++i)
+    connections.push_back(engine.begin(engine.operator_key, "POST", path, {}, {{"Idempotency-Key", "once"}}));
+  for (auto& connection : connections) {
+    const auto answered = connection.answer();
+    ASSERT_TRUE(answered);
+    EXPECT_EQ(answered->status, 202u) << answered->body;
+  }
+}
+
 } // namespace
 } // namespace skyengine::net::api

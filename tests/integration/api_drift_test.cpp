@@ -1,4 +1,5 @@
 #include "actors/drift_watcher.hpp"
+#include "db/adoption_store.hpp"
 #include "db/audit.hpp"
 #include "net/virtfusion/calls.hpp"
 #include "tests/support/engine.hpp"
@@ -53,6 +54,21 @@ protected:
   test::api_answer resolve(const std::string& how, int id = 1, test::engine::headers more = {}) {
     return engine.call("POST", "/v1/drift/" + std::to_string(id) + "/resolve", R"({"how":")" + how + "\"}",
                        std::move(more));
+  }
+  /// So many requests at once with one key; their answers.
+  std::vector<test::http_answer> resolve_at_once(const std::string& how, int times) {
+    std::vector<test::raw_connection> connections;
+    connections.reserve(static_cast<std::size_t>(times));
+    for (int i = 0; i < times; ++i)
+      connections.push_back(engine.begin(engine.operator_key, "POST", "/v1/drift/1/resolve",
+                                         R"({"how":")" + how + "\"}", {{"Idempotency-Key", "once"}}));
+    std::vector<test::http_answer> answers;
+    for (auto& connection : connections) {
+      auto answered = connection.answer();
+      EXPECT_TRUE(answered);
+      answers.push_back(answered.value());
+    }
+    return answers;
   }
   std::string sql(const std::string& text) const { return test::run_sql(database.url(), text); }
   std::string server_row(std::int64_t id, const std::string& columns) const {
@@ -362,6 +378,59 @@ TEST_F(ApiDrift, OnlyTheStrangerThatWasSeenIsDeleted) {
   sql("UPDATE servers SET virtfusion_id = " + std::to_string(stranger));
   EXPECT_EQ(resolve("delete").status, 409u);
   EXPECT_TRUE(panel.server(stranger).at("deletedAt").is_null());
+}
+
+TEST_F(ApiDrift, TwoAtOnceWithOneKeyResolveOnceAndAreAnsweredAlike) {
+  const auto server = engine.make_server();
+  panel.patch_server(virtfusion_id(server), {{"suspended", true}});
+  read_list();
+  for (const auto& one : resolve_at_once("take_over", 4))
+    EXPECT_EQ(one.status, 200u) << one.body;
+  EXPECT_EQ(sql("SELECT count(*) FROM audit_log WHERE action = 'resolved'"), "1");
+}
+
+TEST_F(ApiDrift, TwoAtOnceWithOneKeyHearAlikeThatVirtFusionDeletesNoStranger) {
+  make_stranger();
+  panel.add_fault({{"operation", "DELETE /servers/{serverId}"}, {"kind", "status"}, {"status", 422}});
+  for (const auto& one : resolve_at_once("delete", 3))
+    EXPECT_EQ(one.status, 422u) << one.body;
+  EXPECT_EQ(engine.call("GET", "/v1/drift/1").at("/state").as_string(), "open");
+}
+
+TEST_F(ApiDrift, ARepeatAtAnotherNodeIsAnsweredAsTheFirst) {
+  const auto server = engine.make_server();
+  panel.patch_server(virtfusion_id(server), {{"suspended", true}});
+  read_list();
+  test::engine other{database, panel, {}, {.node = "node-2"}};
+  const test::engine::headers key{{"Idempotency-Key", "once"}};
+  panel.reset_requests();
+  auto repeat = other.begin(other.operator_key, "POST", "/v1/drift/1/resolve", R"({"how":"take_over"})", key);
+  // It has seen that the key is free, and asks VirtFusion.
+  ASSERT_TRUE(test::run_until(other.rig.runtime.loop(), [&] {
+    return panel.requests().at("byOperation").as_object().contains("GET /servers/{serverId}");
+  }));
+  EXPECT_EQ(resolve("take_over", 1, key).status, 200u);
+  const auto answered = repeat.answer();
+  ASSERT_TRUE(answered);
+  EXPECT_EQ(answered->status, 200u) << answered->body;
+  EXPECT_EQ(answered->header("Idempotent-Replayed"), "true");
+}
+
+TEST_F(ApiDrift, AStrangerThatIsToGoDoesNotBecomeOurs) {
+  const auto stranger = make_stranger();
+  sql("UPDATE drift SET state = 'resolved', resolution = 'delete', ended_at = now(), ended_by = 'operator'");
+  // Who adopts has looked before that was decided.
+  db::adoption_store adoptions{engine.rig.db};
+  db::adoption taking;
+  taking.id = {stranger};
+  taking.place = {user_id{1}, plan_id{"small"}, region_id{"north"}};
+  const auto taken = test::run(engine.rig.runtime.loop(), adoptions.insert(taking, {"command line", "adopt"},
+                                                                           {}, engine.rig.business.now()));
+  ASSERT_FALSE(taken);
+  EXPECT_EQ(taken.error().code, errc::conflict);
+  EXPECT_THAT(taken.error().detail, HasSubstr("decided to delete it (drift 1)"));
+  EXPECT_EQ(sql("SELECT state || ' ' || resolution || ' ' || standing FROM drift"), "resolved delete true");
+  EXPECT_EQ(sql("SELECT count(*) FROM servers WHERE virtfusion_id = " + std::to_string(stranger)), "0");
 }
 
 } // namespace

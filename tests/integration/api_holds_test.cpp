@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <vector>
 
 namespace skyengine::net::api {
 namespace {
@@ -142,6 +143,21 @@ TEST_F(ApiHolds, EachOpenOneIsToldOfOnceADay) {
   EXPECT_EQ(told(48h), 1u);
   EXPECT_EQ(sql("SELECT count(*) || ' ' || min(body->>'alert') || ' ' || min(body->>'hold') FROM outbox"),
             "2 hold_open 1");
+}
+
+TEST_F(ApiHolds, ManyAtOnceWithOneKeyEndAHoldOnceAndAreAnsweredAlike) {
+  const auto made = engine.call("POST", "/v1/holds", R"({"userId":1,"reason":"r"})");
+  std::vector<test::raw_connection> connections;
+  connections.reserve(8);
+  for (int i = 0; i < 8; ++i)
+    connections.push_back(engine.begin(engine.operator_key, "POST", path_of(made) + "/release", {},
+                                       {{"Idempotency-Key", "once"}}));
+  for (auto& connection : connections) {
+    auto answered = connection.answer();
+    ASSERT_TRUE(answered);
+    EXPECT_EQ(answered->status, 200u) << answered->body;
+  }
+  EXPECT_EQ(sql("SELECT count(*) FROM audit_log WHERE action = 'released'"), "1");
 }
 
 } // namespace

@@ -1,4 +1,5 @@
 #include "db/drift_store.hpp"
+#include "db/money_store.hpp"
 #include "tests/support/billing_rig.hpp"
 
 #include <gtest/gtest.h>
@@ -29,7 +30,7 @@ protected:
     ASSERT_EQ(reported->found.size(), 1u);
   }
   void vanish(drift_kind kind, int server, std::chrono::sys_seconds when) {
-    const std::vector<drift_clearance> cleared{{kind, {server + 1'000}}};
+    const std::vector<drift_clearance> cleared{{kind, {server + 1'000}, instant{when}}};
     const auto reported = test::run(loop, drift.report({}, cleared, instant{when}));
     ASSERT_TRUE(reported) << reported.error().detail;
     ASSERT_EQ(reported->vanished.size(), 1u);
@@ -105,6 +106,26 @@ TEST_F(DriftBilling, WhatRunsThoughItIsSuspendedHereCostsNothing) {
   resolve(drift_way::take_over, at(1, 12));
   close_until(at(1, 14));
   EXPECT_EQ(charged(server, at(1, 0), at(2, 0)), small_for(8));
+}
+
+TEST_F(DriftBilling, WhatWasChargedOfAServerThatIsDeletedAsGoneLaterStandsInItsMonth) {
+  const auto id = add_active_server(1, at(29, 0));
+  sql("UPDATE servers SET virtfusion_id = id + 1000, active_at = created_at");
+  find(drift_kind::gone, id, at(29, 12, 5), at(29, 10));
+  // An operator lets it be charged for, and only much later decides that it is gone.
+  sql("UPDATE holds SET until_at = from_at, outcome = 'released', ended_by = 'operator'");
+  close_until(at(62, 12));
+  resolve(drift_way::delete_server, at(62, 12, 30));
+  close_until(at(62, 13));
+  const auto month = at(62, 0);
+  EXPECT_GT(charged(id, month, at(62, 13)), 0);
+  money_store money{db};
+  const auto usage = test::run(loop, money.usage_of({1}, month, month_state::present, {}, 50)).value();
+  ASSERT_EQ(usage.currencies.size(), 1u);
+  EXPECT_GT(usage.currencies[0].so_far.micros, 0);
+  EXPECT_EQ(usage.servers.size(), 1u) << "charged, and told of in no list of servers";
+  const auto invoices = test::run(loop, money.preview_invoices({1}, month)).value();
+  EXPECT_EQ(invoices.size(), 1u) << "charged, and on no invoice";
 }
 
 } // namespace

@@ -54,6 +54,17 @@ protected:
     EXPECT_TRUE(told) << told.error().detail;
   }
 
+  /// One page, as an answer that was asked for at `asked_at` has it.
+  void compare(const vf::page<vf::server_list_item>& page, instant asked_at) {
+    std::vector<drift_watcher::listed_server> servers;
+    servers.reserve(page.items.size());
+    for (const auto& one : page.items)
+      servers.push_back({one.id, one.owner, one.is_suspended});
+    const auto told =
+      test::run(rig.runtime.loop(), watcher.on_page(std::move(servers), asked_at, page.total));
+    EXPECT_TRUE(told) << told.error().detail;
+  }
+
   template <class T>
   vf::call_result<T> run(vf::call<T> wanted) {
     const call_options how{call_class::background, rig.runtime.timers().now() + 20s, {}, "test"};
@@ -359,6 +370,127 @@ TEST_F(DriftWatcher, DriftEndsWithItsServer) {
   EXPECT_EQ(drift(), "suspended vanished suspended");
   EXPECT_EQ(holds(), "drift: suspended released");
   EXPECT_EQ(alerts(), "drift_suspended cleared drift_suspended");
+}
+
+TEST_F(DriftWatcher, AnotherOwnerAndASuspensionAtOnceHoldOnceEach) {
+  const auto server = make_server(1);
+  make_server(2);
+  panel.patch_server(virtfusion_id(server), {{"extRelationId", 2}, {"suspended", true}});
+  read_list();
+  EXPECT_EQ(sql("SELECT string_agg(reason, ', ' ORDER BY reason) FROM holds"),
+            "drift: owner, drift: suspended");
+  panel.patch_server(virtfusion_id(server), {{"extRelationId", 1}, {"suspended", false}});
+  read_list();
+  read_list();
+  EXPECT_EQ(sql("SELECT count(*) FROM drift WHERE state = 'open'"), "0");
+  EXPECT_EQ(sql("SELECT count(*) FROM holds WHERE outcome IS NULL"), "0") << "billing stays held for ever";
+}
+
+TEST_F(DriftWatcher, ASuspensionOfAServerWhoseUserHasANewIdThereHoldsOnce) {
+  const auto server = make_server(1);
+  sql("UPDATE users SET virtfusion_user_id = 9999 WHERE id = 1");
+  panel.patch_server(virtfusion_id(server), {{"suspended", true}});
+  read_list();
+  panel.patch_server(virtfusion_id(server), {{"suspended", false}});
+  read_list();
+  EXPECT_EQ(drift(), "suspended vanished suspended");
+  EXPECT_EQ(sql("SELECT count(*) FROM holds WHERE outcome IS NULL"), "0");
+}
+
+TEST_F(DriftWatcher, ASuspensionIsSeenAlsoWhereWhoseTheServerIsCannotBeAsked) {
+  const auto server = make_server(1);
+  sql("UPDATE users SET virtfusion_user_id = 9999 WHERE id = 1");
+  panel.patch_server(virtfusion_id(server), {{"suspended", true}});
+  drift_watcher blind{rig.caller, store, rig.business, {.most_looks = 0}};
+  const auto asked_at = rig.business.now();
+  const auto told = test::run(
+    rig.runtime.loop(), blind.on_page({{{virtfusion_id(server)}, virtfusion_user_id{5}, true}}, asked_at, 1));
+  EXPECT_TRUE(told) << told.error().detail;
+  EXPECT_EQ(drift(), "suspended open suspended");
+}
+
+TEST_F(DriftWatcher, AServerThatAPageNamesTwiceIsHeldOnce) {
+  const auto server = make_server();
+  panel.patch_server(virtfusion_id(server), {{"suspended", true}});
+  const auto asked_at = rig.business.now();
+  auto page = run(vf::list_servers(1)).value();
+  page.items.push_back(page.items.front());
+  compare(page, asked_at);
+  EXPECT_EQ(drift(), "suspended open suspended");
+  EXPECT_EQ(holds(), "drift: suspended open");
+}
+
+TEST_F(DriftWatcher, AnOlderLookDoesNotEndWhatANewerOneHasFound) {
+  const auto server = make_server(1);
+  const auto asked_at = rig.business.now();
+  const auto page = run(vf::list_servers(1)).value();
+  panel.patch_server(virtfusion_id(server), {{"suspended", true}});
+  read_record(server);
+  ASSERT_EQ(drift(), "suspended open suspended");
+  compare(page, asked_at);
+  EXPECT_EQ(drift(), "suspended open suspended");
+  EXPECT_EQ(holds(), "drift: suspended open");
+  EXPECT_EQ(alerts(), "drift_suspended");
+}
+
+TEST_F(DriftWatcher, AnOlderLookThatSawItWrongInAnotherWayChangesNothing) {
+  const auto server = make_server(1);
+  read_record(server);
+  panel.patch_server(virtfusion_id(server), {{"memory", 123}});
+  const auto asked_at = rig.business.now();
+  auto older = run(vf::get_server({virtfusion_id(server)})).value();
+  panel.patch_server(virtfusion_id(server), {{"memory", 124}});
+  read_record(server);
+  sql("UPDATE drift SET state = 'resolved', resolution = 'ignore', ended_at = last_seen, ended_by = "
+      "'operator'");
+  const auto told = test::run(rig.runtime.loop(), watcher.on_record(std::move(older), asked_at));
+  EXPECT_TRUE(told) << told.error().detail;
+  EXPECT_THAT(drift(), HasSubstr("package resolved 124 MB, "));
+  EXPECT_EQ(sql("SELECT count(*) FROM drift"), "1");
+  EXPECT_EQ(sql("SELECT detail->>'memoryMb' FROM drift"), "124");
+}
+
+TEST_F(DriftWatcher, WhatASagaHasChangedMeanwhileIsNotCalledRightByALookFromBefore) {
+  const auto server = make_server(1);
+  panel.patch_server(virtfusion_id(server), {{"suspended", true}});
+  read_list();
+  const std::vector<db::drift_clearance> right{
+    {drift_kind::suspended, {virtfusion_id(server)}, rig.business.now()}};
+  sql("INSERT INTO actions (kind, server_id, state, step, requested_by, request_id, created_at, finished_at) "
+      "VALUES ('suspend', 1, 'succeeded', 'done', 'operator', 'r', now(), now() + interval '1 hour')");
+  const auto told = test::run(rig.runtime.loop(), store.report({}, right, rig.business.now()));
+  ASSERT_TRUE(told) << told.error().detail;
+  EXPECT_EQ(drift(), "suspended open suspended");
+  EXPECT_EQ(holds(), "drift: suspended open");
+}
+
+TEST_F(DriftWatcher, WhatASyncHadSeenBeforeListsWereComparedWasThere) {
+  const auto server = make_server();
+  make_server(2);
+  // As it was before anything was compared: only the sync has noted what it saw.
+  sql("UPDATE servers SET active_at = now() - interval '30 days'");
+  sql(
+    "INSERT INTO server_observations (server_id, listed_at, traffic_at, live_at) SELECT id, now() - interval "
+    "'3 days', now() - interval '2 days', now() - interval '1 day' FROM servers");
+  const auto gone_id = virtfusion_id(server);
+  panel.erase_server(gone_id);
+  read_list();
+  read_list();
+  ASSERT_EQ(drift(), "gone open server not found");
+  EXPECT_EQ(sql("SELECT h.from_at = date_trunc('second', o.live_at) FROM holds h JOIN server_observations o "
+                "ON o.server_id = h.server_id"),
+            "t");
+}
+
+TEST_F(DriftWatcher, WhatAFailedCreateTookAwayMeanwhileIsNoStranger) {
+  make_server(1);
+  const auto asked_at = rig.business.now();
+  const auto page = run(vf::list_servers(1)).value();
+  // The create failed, and its server was deleted, between the list's answer and its comparison.
+  sql("UPDATE servers SET state = 'failed'");
+  sql("UPDATE actions SET state = 'failed', finished_at = finished_at + interval '1 hour'");
+  compare(page, asked_at);
+  EXPECT_EQ(drift(), "");
 }
 
 } // namespace
