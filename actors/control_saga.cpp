@@ -21,7 +21,8 @@ constexpr std::chrono::milliseconds longest_interval = 15s;
 } // namespace
 
 asio::awaitable<std::optional<action_id>> control_saga::give_way() {
-  const auto next = co_await services_.sagas.give_way(state_.ref(), std::nullopt, services_.business.now());
+  const auto next =
+    co_await services_.sagas.give_way(state_.ref(), true, settling_from_now(), services_.business.now());
   if (!next || !*next) {
     static_cast<void>(co_await pause(200ms));
     co_return std::nullopt;
