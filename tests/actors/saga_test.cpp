@@ -574,6 +574,18 @@ TEST_F(Saga, AnExtraThatSomebodyHasBegunToUseStays) {
   EXPECT_THAT(living(), SizeIs(2));
 }
 
+TEST_F(Saga, AnExtraWhoseOwnerIsNotToldIsLookedAtAgain) {
+  order_with_extra();
+  const test::log_capture log;
+  panel.leave_out(get_call, {"data", "owner"});
+  ASSERT_TRUE(advance_until([&] { return log.count("alert=delete_refused") > 0; }));
+  EXPECT_EQ(panel.count(remove_call), 0);
+  panel.tell_all();
+  EXPECT_TRUE(all_ends());
+  EXPECT_EQ(panel.count(remove_call), 1);
+  expect_agreement();
+}
+
 // -- build ----------------------------------------------------------------------
 
 TEST_F(Saga, ALostBuildAnswerIsNotBuiltTwice) {
