@@ -1,3 +1,4 @@
+#include "db/drift_store.hpp"
 #include "tests/support/log_capture.hpp"
 #include "tests/support/loop.hpp"
 #include "tests/support/virtual_provisioning.hpp"
@@ -116,6 +117,35 @@ TEST_F(ControlSaga, ALostSuspensionCountsFromWhenItWasSentAlsoAfterATakeOver) {
   EXPECT_EQ(sql("SELECT e.at = date_trunc('second', a.sent_at) AND e.at < now() - interval '119 minutes' "
                 "FROM server_events e, actions a WHERE e.type = 'suspended' AND a.id = 2"),
             "t");
+  EXPECT_THAT(broken_invariants(), IsEmpty());
+}
+
+TEST_F(ControlSaga, NothingThatAnOperatorDoesMeanwhilePutsASuspensionOff) {
+  sql("INSERT INTO drift (kind, server_id, virtfusion_id, first_seen, last_seen, seen) VALUES ('package', 1, "
+      "1, now(), now(), 'x') RETURNING id");
+  panel.add_fault(suspend_call, fault_kind::lost_answer);
+  const auto asked = control(action_kind::suspend, {1});
+  ASSERT_TRUE(advance_until([&] { return panel.count(suspend_call) == 1; }, 1min, 10ms));
+  panel.add_fault(get_call, fault_kind::reset, 1'000'000);
+  advance(5min);
+  business.shift = 5min;
+  db::drift_store drift{db};
+  db::drift_store::decision what;
+  what.id = 1;
+  what.how = drift_way::ignore;
+  what.actor = "operator";
+  const auto ignored = test::run(runtime.loop(), drift.resolve(what, business.now()));
+  ASSERT_FALSE(ignored);
+  EXPECT_EQ(ignored.error().code, errc::conflict);
+  abandon(2);
+  panel.clear_faults();
+  ASSERT_TRUE(all_ends());
+  EXPECT_EQ(end_of(2), "succeeded");
+  EXPECT_EQ(events(), "suspend_requested abandon_requested suspended");
+  EXPECT_EQ(
+    sql("SELECT e.at - date_trunc('second', a.sent_at) FROM server_events e, actions a WHERE e.type = "
+        "'suspended' AND a.id = 2"),
+    "00:00:00");
   EXPECT_THAT(broken_invariants(), IsEmpty());
 }
 
