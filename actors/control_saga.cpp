@@ -69,7 +69,7 @@ asio::awaitable<std::optional<vf::server_record>> control_saga::look_live() {
   auto how = options(call_class::control);
   how.deadline = now() + services_.options.call_patience;
   auto found = co_await services_.virtfusion.get_own_server(how, id(), true);
-  if (found.has_error() || !found->remote)
+  if (found.has_error() || !found->remote || !found->remote->is_running)
     co_return std::nullopt;
   co_return std::move(*found);
 }

@@ -29,7 +29,8 @@ protected:
   /// The server, surely ours; asked for until VirtFusion has answered one way or the other, and where a call
   /// may have been sent until it is told. nullopt when stopped, or nudged to look what is wanted.
   awaitable<looked> look();
-  /// The server with what its hypervisor says of it; asked for once, nullopt when that is not told.
+  /// The server with what its hypervisor says of it; asked for once, nullopt when it does not tell whether it
+  /// runs.
   awaitable<std::optional<vf::server_record>> look_live();
 
   /// What a call brought that is looked at next; anything else ends the saga.

@@ -55,7 +55,7 @@ private:
       co_return outcome::interrupted;
     // Where the hypervisor does not tell, what was last seen is believed: it is booted rather once too often.
     const auto is_running =
-      live && !live->is_suspended ? live->remote->is_running : state_.server.power != power_state::off;
+      live && !live->is_suspended ? *live->remote->is_running : state_.server.power != power_state::off;
     pass("before_power_off");
     db::control_change change;
     change.step = saga_step::power_off;

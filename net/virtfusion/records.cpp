@@ -270,7 +270,9 @@ std::optional<remote_state> remote_state_in(const json::value& server) {
   if (found == nullptr || !found->is_object())
     return std::nullopt;
   remote_state remote;
-  remote.is_running = flag_at(*found, {"running"}).value_or(text_at(*found, {"state"}) == "running");
+  remote.is_running = flag_at(*found, {"running"});
+  if (const auto state = text_at(*found, {"state"}); !remote.is_running && !state.empty())
+    remote.is_running = state == "running";
   remote.cpu_percent = number_at(*found, {"cpu"});
   for (const auto name : {"percent", "usage", "cpu"})
     if (!remote.cpu_percent)

@@ -91,7 +91,8 @@ struct server_owner {
 
 /// Asked live of the hypervisor and the guest, with `?remoteState=true` alone.
 struct remote_state {
-  bool is_running = false;
+  /// Nothing when the answer does not tell: that is no "off".
+  std::optional<bool> is_running;
   std::optional<double> cpu_percent;
   std::optional<std::int64_t> memory_total_kib;
   std::optional<std::int64_t> memory_available_kib;

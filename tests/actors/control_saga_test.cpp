@@ -149,6 +149,20 @@ TEST_F(ControlSaga, NothingThatAnOperatorDoesMeanwhilePutsASuspensionOff) {
   EXPECT_THAT(broken_invariants(), IsEmpty());
 }
 
+TEST_F(ControlSaga, AMachineWhoseHypervisorDoesNotTellItsPowerIsNotBelievedToBeOff) {
+  panel.leave_out(get_call, {"data", "remoteState", "running"});
+  panel.leave_out(get_call, {"data", "remoteState", "state"});
+  static_cast<void>(control(action_kind::suspend, {1}));
+  ASSERT_TRUE(all_ends());
+  EXPECT_EQ(state_of(1), "suspended");
+  EXPECT_EQ(power(), "unknown");
+  EXPECT_EQ(alerts(), "suspended_running");
+  panel.tell_all();
+  static_cast<void>(control(action_kind::unsuspend, {1}));
+  ASSERT_TRUE(all_ends());
+  EXPECT_TRUE(machine().is_running) << "it ran when it was suspended";
+}
+
 TEST_F(ControlSaga, ACallThatDidNothingDoesNotCountOnceItHasHadItsTime) {
   panel.add_fault(suspend_call, fault_kind::reset);
   // Not to be seen until VirtFusion is back.

@@ -528,5 +528,15 @@ TEST_F(MetricsSync, AListThatLacksAPageIsNoCompleteOne) {
   EXPECT_EQ(finish(begin()).at("list").at("state"), "complete") << "and it is read again";
 }
 
+TEST_F(MetricsSync, ARemoteStateThatDoesNotTellThePowerIsNotOff) {
+  make_servers(1);
+  sql("UPDATE servers SET power = 'on'");
+  for (const auto* name : {"running", "state"})
+    panel.leave_out(live_op, {"data", "remoteState", name});
+  EXPECT_EQ(number(finish(begin()), "live", "seen"), 1);
+  EXPECT_EQ(sql("SELECT power FROM servers WHERE id = 1"), "on");
+  EXPECT_EQ(sql("SELECT count(is_on) || ' ' || count(cpu_percent) FROM server_metrics"), "0 1");
+}
+
 } // namespace
 } // namespace skyengine::actors

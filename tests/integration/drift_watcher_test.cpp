@@ -286,6 +286,22 @@ TEST_F(DriftWatcher, AServerWithAnActionUnderWayIsNotJudged) {
   EXPECT_EQ(drift(), "suspended open suspended");
 }
 
+TEST_F(DriftWatcher, AMachineThatRunsWhileItIsSuspendedIsWrongUntilItsPowerIsToldToBeOff) {
+  const auto server = make_server();
+  suspend_here(server);
+  panel.patch_server(virtfusion_id(server), {{"suspended", true}, {"power", "running"}});
+  read_record(server, true);
+  ASSERT_EQ(drift(), "running open suspended, but its machine runs");
+  const auto asked_at = rig.business.now();
+  auto record = run(vf::get_server({virtfusion_id(server)}, true)).value();
+  record.remote->is_running.reset();
+  EXPECT_TRUE(test::run(rig.runtime.loop(), watcher.on_record(std::move(record), asked_at)));
+  EXPECT_EQ(drift(), "running open suspended, but its machine runs");
+  panel.patch_server(virtfusion_id(server), {{"power", "stopped"}});
+  read_record(server, true);
+  EXPECT_EQ(drift(), "running vanished suspended, but its machine runs");
+}
+
 TEST_F(DriftWatcher, OtherResourcesAreSeenInARecord) {
   const auto server = make_server();
   read_record(server);

@@ -186,7 +186,7 @@ TEST_F(VirtFusionClient, DoesAllThatAServerEverNeeds) {
   EXPECT_FALSE(get(get_traffic(id)).empty());
   const auto live = get(get_server(id, true));
   ASSERT_TRUE(live.remote.has_value());
-  EXPECT_TRUE(live.remote->is_running);
+  EXPECT_EQ(live.remote->is_running, true);
   EXPECT_TRUE(live.remote->cpu_percent.has_value());
   EXPECT_TRUE(live.remote->memory_total_kib.has_value());
   EXPECT_TRUE(live.remote->disk_capacity_bytes.has_value());

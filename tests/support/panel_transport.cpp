@@ -73,8 +73,8 @@ std::string panel_transport::without_untold(std::string_view operation, std::str
     auto* in = &document;
     for (const auto& name : path | std::views::take(path.size() - 1))
       in = in->is_object() ? in->as_object().if_contains(name) : nullptr;
-    if (in == nullptr || !in->is_object() || in->as_object().erase(path.back()) == 0)
-      throw std::logic_error{"the panel does not tell " + path.back() + " anyway: " + body};
+    if (in != nullptr && in->is_object())
+      in->as_object().erase(path.back());
     body = boost::json::serialize(document);
   }
   return body;

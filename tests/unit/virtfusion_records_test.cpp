@@ -190,7 +190,7 @@ TEST(ReadServer, ReadsRemoteStateAsHypervisorsTellIt) {
     "disk": {"vda": {"capacity": "16106127360", "physical": "5", "allocation": "4294967296"},
              "vdb": {"capacity": 1, "allocation": null}}}}})"));
   ASSERT_TRUE(server.has_value() && server->remote.has_value());
-  EXPECT_TRUE(server->remote->is_running);
+  EXPECT_EQ(server->remote->is_running, true);
   EXPECT_EQ(server->remote->cpu_percent, 12.5);
   EXPECT_EQ(server->remote->memory_total_kib, 2'048'000);
   EXPECT_EQ(server->remote->memory_available_kib, 1'024'000);
@@ -202,10 +202,21 @@ TEST(ReadServer, TakesTheStateForRunningAndMissingFiguresForNone) {
   const auto server = read_server(ok(
     R"({"data": {"id": 1, "state": "complete", "remoteState": {"state": "running", "cpu": {"percent": "3"}}}})"));
   ASSERT_TRUE(server.has_value() && server->remote.has_value());
-  EXPECT_TRUE(server->remote->is_running);
+  EXPECT_EQ(server->remote->is_running, true);
   EXPECT_EQ(server->remote->cpu_percent, 3.0);
   EXPECT_FALSE(server->remote->memory_total_kib.has_value());
   EXPECT_FALSE(server->remote->disk_capacity_bytes.has_value());
+}
+
+TEST(ReadServer, DoesNotTakeAPowerThatIsNotToldForOff) {
+  const auto power_in = [](const std::string& remote) {
+    return read_server(ok(R"({"data": {"id": 1, "state": "complete", "remoteState": )" + remote + "}}"))
+      ->remote->is_running;
+  };
+  EXPECT_EQ(power_in(R"({"memory": {}})"), std::nullopt);
+  EXPECT_EQ(power_in(R"({"running": null, "state": null})"), std::nullopt);
+  EXPECT_EQ(power_in(R"({"running": false})"), false);
+  EXPECT_EQ(power_in(R"({"state": "shutoff"})"), false);
 }
 
 TEST(ReadCreatedServer, NeedsTheIdAlone) {
