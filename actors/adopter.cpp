@@ -20,9 +20,10 @@ constexpr auto call_patience = 20s;
 constexpr int rows_at_once = 200;
 
 found_server to_found(const vf::server_record& record) {
-  return {record.id,         record.owner ? record.owner->ext_relation_id : std::nullopt,
-          record.group,      record.resources,
-          record.is_built(), record.has_task()};
+  return {record.id,          record.owner ? record.owner->ext_relation_id : std::nullopt,
+          record.group,       record.resources,
+          record.is_built(),  record.has_task(),
+          record.is_suspended};
 }
 
 /// What it calls itself, where that is a name that a server of ours can have.
@@ -95,7 +96,7 @@ adopter::adopt(wish what, requester by, std::optional<idempotency_claim> claim) 
   taking.os_template = record->os_template;
   taking.ipv4 = record->ipv4;
   taking.ipv6 = record->ipv6;
-  taking.is_suspended = record->is_suspended;
+  taking.is_suspended = *record->is_suspended;
   taking.resources = record->resources;
   const auto made =
     co_await store_.insert(std::move(taking), std::move(by), std::move(claim), business_.now());

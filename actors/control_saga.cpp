@@ -48,6 +48,9 @@ asio::awaitable<control_saga::looked> control_saga::look() {
     auto how = options(call_class::control);
     how.deadline = now() + services_.options.call_patience;
     auto found = co_await services_.virtfusion.get_own_server(how, id());
+    if (const auto untold = found ? untold_in(*found) : std::string_view{}; !untold.empty())
+      found = vf::call_failure{failure_kind::unknown, 200,
+                               "the server's record does not tell " + std::string{untold}};
     if (found.has_value() || is_answer(found.error().what))
       co_return std::move(found);
     say(log::level::warn, "a server cannot be looked at", found.error().text);

@@ -26,6 +26,8 @@ private:
     std::optional<server_resources> present;
   };
 
+  std::string_view untold_in(const vf::server_record&) const override { return {}; }
+
   asio::awaitable<outcome> step() override {
     return state_.action.step == saga_step::begin ? begin() : change();
   }

@@ -18,8 +18,8 @@ struct listed_server {
   virtfusion_server_id id;
   virtfusion_user_id owner;
   std::int64_t hypervisor = 0;
-  bool is_suspended = false;
   /// Nothing where the list did not tell.
+  std::optional<bool> is_suspended;
   std::optional<bool> is_built;
   std::optional<instant> created_at;
 };

@@ -33,6 +33,8 @@ place_of(const found_server& found, const adoption_catalogue& catalogue, std::op
     return left("it is not built");
   if (found.has_task)
     return left("it has a task running");
+  if (!found.is_suspended)
+    return left("VirtFusion does not tell whether it is suspended");
   if (chosen && std::none_of(catalogue.plans.begin(), catalogue.plans.end(),
                              [&](const auto& p) { return p.id == *chosen; }))
     return left("there is no plan " + chosen->value);

@@ -21,6 +21,7 @@ struct found_server {
   server_resources resources;
   bool is_built = false;
   bool has_task = false;
+  std::optional<bool> is_suspended = {};
 };
 
 /// What servers are taken over into.

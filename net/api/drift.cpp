@@ -51,6 +51,10 @@ error agrees_again(const char* what) {
   return {errc::conflict, std::string{what} + ": the next look ends this drift by itself"};
 }
 
+error not_told(const char* what) {
+  return {errc::virtfusion_unavailable, std::string{"VirtFusion does not tell "} + what};
+}
+
 actors::adopter make_adopter(edge_state& edge) {
   return {edge.services.virtfusion, edge.catalogue, edge.adoptions, edge.services.business,
           call_class::interactive};
@@ -113,10 +117,14 @@ decide(edge_state& edge, const call& c, db::drift_record one, drift_way how) {
   }
   case drift_kind::suspended:
     if (!there.is_suspended)
+      co_return not_told("whether the server is suspended");
+    if (!*there.is_suspended)
       co_return agrees_again("VirtFusion does not suspend the server any more");
     co_return what;
   case drift_kind::running:
-    if (there.is_suspended)
+    if (!there.is_suspended)
+      co_return not_told("whether the server is suspended");
+    if (*there.is_suspended)
       co_return error{errc::conflict,
                       "VirtFusion has it suspended while its machine runs: unsuspend it there to take that "
                       "over, or power it off"};

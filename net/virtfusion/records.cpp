@@ -196,7 +196,7 @@ std::optional<server_list_item> list_item_in(const json::value& in) {
   item.commission_status = integer_at(in, {"commissioned"});
   item.owner.value = amount_at(in, {"owner"});
   item.hypervisor = amount_at(in, {"hypervisorId"});
-  item.is_suspended = flag_at(in, {"suspended"}).value_or(false);
+  item.is_suspended = flag_at(in, {"suspended"});
   item.is_protected = flag_at(in, {"protected"}).value_or(false);
   item.created_at = time_at(in, {"created"});
   return item;
@@ -306,7 +306,7 @@ server_record server_in(const json::value& in) {
   server.hostname = text_at(in, {"hostname"});
   server.state = text_at(in, {"state"});
   server.commission_status = integer_at(in, {"commissionStatus"});
-  server.is_suspended = flag_at(in, {"suspended"}).value_or(false);
+  server.is_suspended = flag_at(in, {"suspended"});
   server.is_protected = flag_at(in, {"protected"}).value_or(false);
   server.is_build_failed = flag_at(in, {"buildFailed"}).value_or(false);
   server.is_task_active = flag_at(in, {"tasks", "active"}).value_or(false);

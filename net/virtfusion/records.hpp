@@ -110,7 +110,8 @@ struct server_record {
   std::string state;
   /// 0 allocated, 1 queued, 2 failed or in between, 3 complete; nothing when it is not told.
   std::optional<std::int64_t> commission_status;
-  bool is_suspended = false;
+  /// Nothing when the answer does not tell: that is no "not suspended".
+  std::optional<bool> is_suspended;
   /// Refuses to be deleted.
   bool is_protected = false;
   bool is_build_failed = false;
@@ -147,7 +148,8 @@ struct server_list_item {
   std::optional<std::int64_t> commission_status;
   virtfusion_user_id owner;
   std::int64_t hypervisor = 0;
-  bool is_suspended = false;
+  /// Nothing when the answer does not tell.
+  std::optional<bool> is_suspended;
   bool is_protected = false;
   std::optional<instant> created_at;
 };

@@ -163,6 +163,30 @@ TEST_F(ControlSaga, AMachineWhoseHypervisorDoesNotTellItsPowerIsNotBelievedToBeO
   EXPECT_TRUE(machine().is_running) << "it ran when it was suspended";
 }
 
+TEST_F(ControlSaga, ARecordThatDoesNotTellOfTheSuspensionIsLookedAtAgain) {
+  panel.add_fault(suspend_call, fault_kind::lost_answer);
+  static_cast<void>(control(action_kind::suspend, {1}));
+  ASSERT_TRUE(advance_until([&] { return panel.count(suspend_call) == 1; }, 1min, 10ms));
+  panel.leave_out(get_call, {"data", "suspended"});
+  advance(11min);
+  EXPECT_EQ(panel.count(suspend_call), 1);
+  EXPECT_EQ(alerts(), "action_unfinished");
+  panel.tell_all();
+  ASSERT_TRUE(all_ends());
+  EXPECT_EQ(state_of(1), "suspended");
+  EXPECT_EQ(panel.count(suspend_call), 1);
+
+  panel.leave_out(get_call, {"data", "suspended"});
+  static_cast<void>(control(action_kind::unsuspend, {1}));
+  advance(1min);
+  EXPECT_EQ(state_of(1), "suspended") << "nobody has said that it is not";
+  panel.tell_all();
+  ASSERT_TRUE(all_ends());
+  EXPECT_EQ(state_of(1), "active");
+  EXPECT_FALSE(machine().is_suspended);
+  EXPECT_EQ(panel.count(unsuspend_call), 1);
+}
+
 TEST_F(ControlSaga, ACallThatDidNothingDoesNotCountOnceItHasHadItsTime) {
   panel.add_fault(suspend_call, fault_kind::reset);
   // Not to be seen until VirtFusion is back.

@@ -503,7 +503,7 @@ TEST_F(MetricsSync, TheObserverHearsOfAllPagesThenOfTheirEnd) {
   EXPECT_EQ(observer.pages[0].servers.size() + observer.pages[1].servers.size(), 251U) << "strangers too";
   const auto& one = observer.pages[0].servers[0];
   EXPECT_EQ(one.is_built, true);
-  EXPECT_FALSE(one.is_suspended);
+  EXPECT_EQ(one.is_suspended, false);
   EXPECT_GT(one.owner.value, 0);
   ASSERT_THAT(observer.ends, SizeIs(1));
   EXPECT_TRUE(observer.ends[0].is_complete);

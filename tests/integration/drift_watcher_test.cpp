@@ -130,6 +130,21 @@ TEST_F(DriftWatcher, ASuspensionInVirtFusionHoldsBillingFromWhenItWasSeenUntilIt
   EXPECT_EQ(test::run(rig.runtime.loop(), store.count_open()).value().size(), 0u);
 }
 
+TEST_F(DriftWatcher, ASuspensionIsNotOverWhereItIsNotTold) {
+  const auto server = make_server();
+  panel.patch_server(virtfusion_id(server), {{"suspended", true}});
+  read_list();
+  ASSERT_EQ(drift(), "suspended open suspended");
+  const auto asked_at = rig.business.now();
+  auto record = run(vf::get_server({virtfusion_id(server)})).value();
+  const std::vector<drift_watcher::listed_server> listed{{record.id, record.owner->id, std::nullopt}};
+  record.is_suspended.reset();
+  EXPECT_TRUE(test::run(rig.runtime.loop(), watcher.on_page(listed, asked_at)));
+  EXPECT_TRUE(test::run(rig.runtime.loop(), watcher.on_record(std::move(record), asked_at)));
+  EXPECT_EQ(drift(), "suspended open suspended");
+  EXPECT_EQ(holds(), "drift: suspended open");
+}
+
 TEST_F(DriftWatcher, WhatAnOperatorHasEndedIsNotEndedAgain) {
   const auto server = make_server();
   panel.patch_server(virtfusion_id(server), {{"suspended", true}});

@@ -46,7 +46,7 @@ TEST(ReadServer, ReadsAWholeRecord) {
   EXPECT_EQ(server->hostname, "vps-12.example.net");
   EXPECT_EQ(server->commission_status, 3);
   EXPECT_TRUE(server->is_protected);
-  EXPECT_FALSE(server->is_suspended);
+  EXPECT_EQ(server->is_suspended, false);
   EXPECT_EQ(format_time(*server->built_at), "2026-02-03T04:05:06Z");
   EXPECT_EQ(format_time(*server->created_at), "2026-02-03T04:03:00Z");
   EXPECT_EQ(server->resources, (server_resources{2048, 40, 0, 2}));
@@ -75,7 +75,7 @@ TEST(ReadServer, TakesNumbersAsStringsAndFlagsAsNumbers) {
   ASSERT_TRUE(server.has_value());
   EXPECT_EQ(server->id.value, 311);
   EXPECT_EQ(server->commission_status, 3);
-  EXPECT_TRUE(server->is_suspended);
+  EXPECT_EQ(server->is_suspended, true);
   EXPECT_FALSE(server->is_protected);
   EXPECT_FALSE(server->is_build_failed);
   EXPECT_TRUE(server->has_task());
@@ -90,6 +90,7 @@ TEST(ReadServer, NeedsNoMoreThanIdAndState) {
   EXPECT_FALSE(server->is_built());
   EXPECT_FALSE(server->has_failed());
   EXPECT_FALSE(server->owner.has_value());
+  EXPECT_FALSE(server->is_suspended.has_value()) << "not told is not \"not suspended\"";
   EXPECT_FALSE(server->is_complete);
   EXPECT_FALSE(server->is_untouched());
 }
@@ -268,7 +269,7 @@ TEST(ReadServerPage, ReadsItemsAndCountsPages) {
   ASSERT_EQ(listed->items.size(), 1U);
   EXPECT_EQ(listed->items[0].owner.value, 1);
   EXPECT_EQ(listed->items[0].hypervisor, 7);
-  EXPECT_TRUE(listed->items[0].is_suspended);
+  EXPECT_EQ(listed->items[0].is_suspended, true);
   EXPECT_EQ(format_time(*listed->items[0].created_at), "2026-03-30T14:41:27Z");
 }
 
