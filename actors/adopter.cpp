@@ -21,7 +21,7 @@ constexpr int rows_at_once = 200;
 
 found_server to_found(const vf::server_record& record) {
   return {record.id,          record.owner ? record.owner->ext_relation_id : std::nullopt,
-          record.group,       record.resources,
+          record.group,       record.told_resources(),
           record.is_built(),  record.has_task(),
           record.is_suspended};
 }

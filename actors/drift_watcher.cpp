@@ -172,9 +172,9 @@ drift_watcher::judge_record(db::drift_match match, vf::server_record record, ins
   if (record.remote)
     sight.is_running = record.remote->is_running;
   auto is_new = false;
-  // What VirtFusion did not name reads as 0.
-  if (record.resources.memory_mb > 0 && record.resources.cpu_cores > 0 && !record.has_task()) {
-    sight.resources = record.resources;
+  if (!record.has_task())
+    sight.resources = record.told_resources();
+  if (sight.resources) {
     if (match.accepted) {
       ours.resources.push_back(*match.accepted);
       ours.kept_storage_gb = match.accepted->storage_gb;

@@ -108,6 +108,8 @@ decide(edge_state& edge, const call& c, db::drift_record one, drift_way how) {
   const auto& there = **record;
   switch (one.kind) {
   case drift_kind::package: {
+    if (!there.are_resources_told)
+      co_return not_told("all that the server has");
     const auto plan = co_await plan_there(edge, *one.server, there.resources);
     if (!plan)
       co_return plan.error();

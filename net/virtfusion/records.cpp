@@ -102,6 +102,17 @@ server_resources resources_in(const json::value& in) {
           amount_at(in, {"cpuCores"})};
 }
 
+bool has_member(const json::value& in, std::string_view name) noexcept {
+  const auto* const members = in.if_object();
+  return members != nullptr && members->contains(name);
+}
+
+/// Traffic alone may be 0, or null, which is without limit.
+bool are_all_told(const json::value& in, const server_resources& read) {
+  return read.memory_mb > 0 && read.storage_gb > 0 && read.cpu_cores > 0 && has_member(in, "traffic") &&
+         (find(in, {"traffic"}) == nullptr || integer_at(in, {"traffic"}));
+}
+
 std::optional<package_record> package_in(const json::value& in) {
   const auto id = id_at<package_id>(in, {"id"});
   if (!id)
@@ -219,11 +230,6 @@ std::optional<user_server_item> user_server_in(const json::value& in) {
   return item;
 }
 
-bool has_member(const json::value& in, std::string_view name) noexcept {
-  const auto* const members = in.if_object();
-  return members != nullptr && members->contains(name);
-}
-
 std::optional<server_owner> owner_in(const json::value& server) {
   const auto* const owner = find(server, {"owner"});
   if (owner == nullptr || !has_member(*owner, "extRelationId"))
@@ -314,8 +320,10 @@ server_record server_in(const json::value& in) {
     server.pending_tasks = static_cast<std::int64_t>(pending->size());
   server.built_at = time_at(in, {"built"});
   server.created_at = time_at(in, {"created"});
-  if (const auto* resources = find(in, {"settings", "resources"}))
+  if (const auto* resources = find(in, {"settings", "resources"})) {
     server.resources = resources_in(*resources);
+    server.are_resources_told = are_all_told(*resources, server.resources);
+  }
   server.os_template = id_at<os_template_id>(in, {"settings", "osTemplateInstallId"});
   server.backup_plan = id_at<backup_plan_id>(in, {"backupPlan", "id"});
   read_addresses(in, server);

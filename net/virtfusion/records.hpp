@@ -120,6 +120,8 @@ struct server_record {
   std::optional<instant> built_at;
   std::optional<instant> created_at;
   server_resources resources;
+  /// True when the answer told all parts of `resources`: one that it did not tell is 0.
+  bool are_resources_told = false;
   std::optional<os_template_id> os_template;
   std::optional<backup_plan_id> backup_plan;
   std::vector<std::string> ipv4;
@@ -133,6 +135,10 @@ struct server_record {
   /// True when the answer told all that `is_untouched` looks at.
   bool is_complete = false;
 
+  /// Nothing when the answer does not tell all of them: that is no "has less".
+  std::optional<server_resources> told_resources() const noexcept {
+    return are_resources_told ? std::optional{resources} : std::nullopt;
+  }
   bool is_built() const noexcept;
   bool has_failed() const noexcept;
   bool has_task() const noexcept { return is_task_active || pending_tasks > 0; }

@@ -614,6 +614,20 @@ TEST_F(ControlSaga, AnAbandonedSuspensionThatWasDoneStands) {
   EXPECT_EQ(panel.count(suspend_call), 1);
 }
 
+TEST_F(ControlSaga, AChangeOfPlanWhoseEffectIsNotToldIsLookedAtAgain) {
+  static_cast<void>(control(action_kind::resize, {1}, "medium"));
+  ASSERT_TRUE(advance_until([&] { return panel.count(package_call) == 1; }, 1min, 10ms));
+  panel.leave_out(get_call, {"data", "settings", "resources", "traffic"});
+  advance(5min);
+  EXPECT_EQ(end_of(2), "running");
+  panel.tell_all();
+  ASSERT_TRUE(all_ends());
+  EXPECT_EQ(end_of(2), "succeeded");
+  EXPECT_EQ(plan(), "medium");
+  EXPECT_EQ(panel.count(package_call), 1);
+  EXPECT_EQ(alerts(), "");
+}
+
 TEST_F(ControlSaga, AnAbandonedChangeOfPlanEndsWhenNothingCanComeOfItAnyMore) {
   panel.add_fault(package_call, fault_kind::reset, 1'000'000);
   static_cast<void>(control(action_kind::resize, {1}, "medium"));

@@ -2,6 +2,7 @@
 #include "net/virtfusion/calls.hpp"
 #include "tests/support/provisioning_rig.hpp"
 
+#include <boost/json.hpp>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -315,6 +316,24 @@ TEST_F(DriftWatcher, AMachineThatRunsWhileItIsSuspendedIsWrongUntilItsPowerIsTol
   panel.patch_server(virtfusion_id(server), {{"power", "stopped"}});
   read_record(server, true);
   EXPECT_EQ(drift(), "running vanished suspended, but its machine runs");
+}
+
+TEST_F(DriftWatcher, ARecordThatDoesNotTellAllOfItsResourcesIsNoOtherPackage) {
+  const auto server = make_server(1);
+  const auto has = run(vf::get_server({virtfusion_id(server)})).value().resources;
+  for (const auto* untold : {"memory", "storage", "traffic", "cpuCores"}) {
+    boost::json::object resources{{"memory", has.memory_mb},
+                                  {"storage", has.storage_gb},
+                                  {"traffic", has.traffic_gb},
+                                  {"cpuCores", has.cpu_cores}};
+    resources.erase(untold);
+    const boost::json::object record{
+      {"id", virtfusion_id(server)}, {"state", "complete"}, {"settings", {{"resources", resources}}}};
+    const auto body = boost::json::serialize(boost::json::object{{"data", record}});
+    auto read = vf::read_server({200, body, {}}).value();
+    EXPECT_TRUE(test::run(rig.runtime.loop(), watcher.on_record(std::move(read), rig.business.now())));
+    EXPECT_EQ(drift(), "") << untold;
+  }
 }
 
 TEST_F(DriftWatcher, OtherResourcesAreSeenInARecord) {

@@ -55,7 +55,10 @@ TEST(Adoption, SaysWhyAServerIsLeft) {
   one.is_suspended.reset();
   EXPECT_EQ(reason(one), "VirtFusion does not tell whether it is suspended");
   one = found();
-  one.resources.memory_mb = 3;
+  one.resources.reset();
+  EXPECT_EQ(reason(one, plan_id{"a-large"}), "VirtFusion does not tell all of its resources");
+  one = found();
+  one.resources->memory_mb = 3;
   EXPECT_EQ(reason(one), "no plan maps to a package of 3 MB, 40 GB, 2000 GB traffic, 2 cores");
   one = found();
   one.group = hypervisor_group_id{9};

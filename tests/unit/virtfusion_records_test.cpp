@@ -83,6 +83,23 @@ TEST(ReadServer, TakesNumbersAsStringsAndFlagsAsNumbers) {
   EXPECT_EQ(server->owner->ext_relation_id, user_id{42});
 }
 
+TEST(ReadServer, TellsResourcesOnlyWhereAllOfThemAreTold) {
+  const auto told = [](const std::string& resources) {
+    return read_server(
+             ok(R"({"data": {"id": 1, "state": "complete", "settings": {"resources": )" + resources + "}}}"))
+      ->told_resources();
+  };
+  EXPECT_EQ(told(R"({"memory": 2048, "storage": 40, "traffic": 0, "cpuCores": 2})"),
+            (server_resources{2048, 40, 0, 2}));
+  EXPECT_EQ(told(R"({"memory": 2048, "storage": 40, "traffic": null, "cpuCores": 2})"),
+            (server_resources{2048, 40, 0, 2}));
+  EXPECT_EQ(told(R"({"storage": 40, "traffic": 0, "cpuCores": 2})"), std::nullopt);
+  EXPECT_EQ(told(R"({"memory": 2048, "traffic": 0, "cpuCores": 2})"), std::nullopt);
+  EXPECT_EQ(told(R"({"memory": 2048, "storage": 40, "cpuCores": 2})"), std::nullopt);
+  EXPECT_EQ(told(R"({"memory": 2048, "storage": 40, "traffic": "?", "cpuCores": 2})"), std::nullopt);
+  EXPECT_EQ(told(R"({"memory": 2048, "storage": 40, "traffic": 0})"), std::nullopt);
+}
+
 TEST(ReadServer, NeedsNoMoreThanIdAndState) {
   const auto server =
     read_server(ok(R"({"data": {"id": 1, "state": "queued", "network": {"interfaces": [null, 3]}}})"));
