@@ -78,6 +78,8 @@ adopter::adopt(wish what, requester by, std::optional<idempotency_claim> claim) 
     co_return error{errc::conflict, "VirtFusion has no such server"};
   if (!record)
     co_return record.error().as_error();
+  if (record->owner && !record->owner->id)
+    co_return error{errc::conflict, "VirtFusion does not tell its own id of the owner"};
   const auto place = place_of(to_found(*record), known_, what.plan);
   if (!place)
     co_return place.error();
@@ -89,7 +91,7 @@ adopter::adopt(wish what, requester by, std::optional<idempotency_claim> claim) 
   db::adoption taking;
   taking.id = record->id;
   taking.place = *place;
-  taking.owner = record->owner->id;
+  taking.owner = *record->owner->id;
   taking.owner_name = owner->name;
   taking.owner_email = owner->email;
   taking.hostname = hostname_of(*record);

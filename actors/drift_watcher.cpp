@@ -23,8 +23,9 @@ constexpr auto packages_life = 10min;
 // Strangers that one list's end looks for, of those that it did not show.
 constexpr int most_strangers = 50;
 
-std::string owner_detail(virtfusion_user_id owner, std::optional<user_id> relation = std::nullopt) {
-  return R"({"virtfusionUserId":)" + std::to_string(owner.value) +
+std::string owner_detail(std::optional<virtfusion_user_id> owner,
+                         std::optional<user_id> relation = std::nullopt) {
+  return R"({"virtfusionUserId":)" + (owner ? std::to_string(owner->value) : "null") +
          (relation ? R"(,"extRelationId":)" + std::to_string(relation->value) : "") + "}";
 }
 
@@ -99,7 +100,7 @@ asio::awaitable<result<>> drift_watcher::compare(std::vector<listed_server> serv
   std::vector<db::drift_store::sighting> seen;
   seen.reserve(servers.size());
   for (const auto& one : servers)
-    seen.push_back({one.id, one.owner});
+    seen.push_back({one.id, one.owner.value_or(virtfusion_user_id{})});
   const auto matches = co_await store_.see(std::move(seen), asked_at);
   if (!matches)
     co_return matches.error();
@@ -111,8 +112,10 @@ asio::awaitable<result<>> drift_watcher::compare(std::vector<listed_server> serv
     if (!match.is_settled)
       continue;
     if (is_stranger(match)) {
-      all.found.push_back({drift_kind::unknown, std::nullopt, item.id, seen_owner(item.owner),
-                           stranger_detail(item.owner, match.server), asked_at, asked_at});
+      // Whose it is decides whether a create may be about to take it.
+      if (item.owner)
+        all.found.push_back({drift_kind::unknown, std::nullopt, item.id, seen_owner(*item.owner),
+                             stranger_detail(*item.owner, match.server), asked_at, asked_at});
       continue;
     }
     const drift_sight sight{.owner = item.owner, .is_suspended = item.is_suspended};
@@ -145,7 +148,7 @@ asio::awaitable<result<>> drift_watcher::compare(std::vector<listed_server> serv
 
 asio::awaitable<result<>> drift_watcher::on_record(vf::server_record record, instant asked_at) {
   const std::vector<db::drift_store::sighting> seen{
-    {record.id, record.owner ? record.owner->id : virtfusion_user_id{}}};
+    {record.id, record.owner && record.owner->id ? *record.owner->id : virtfusion_user_id{}}};
   auto matches = co_await store_.see(seen, asked_at);
   if (!matches)
     co_return matches.error();
@@ -208,8 +211,9 @@ drift_watcher::judge_record(db::drift_match match, vf::server_record record, ins
     if (!accepted)
       co_return accepted.error();
   }
-  if (record.owner && record.owner->ext_relation_id == match.user && match.owner != record.owner->id)
-    co_return co_await store_.learn_owner(*match.user, record.owner->id, business_.now());
+  if (record.owner && record.owner->id && record.owner->ext_relation_id == match.user &&
+      match.owner != record.owner->id)
+    co_return co_await store_.learn_owner(*match.user, *record.owner->id, business_.now());
   co_return result<>{};
 }
 

@@ -43,8 +43,8 @@ public:
 
   struct listed_server {
     virtfusion_server_id id;
-    virtfusion_user_id owner;
-    /// Nothing where the list did not tell: it is not judged by.
+    /// Nothing where the list did not tell, as below: it is not judged by.
+    std::optional<virtfusion_user_id> owner;
     std::optional<bool> is_suspended;
   };
   /// One page of the list, asked for at `asked_at`. `total`: how many servers the page says that there are,

@@ -16,9 +16,9 @@ namespace skyengine::actors {
 /// One row of VirtFusion's list, whosever server it is.
 struct listed_server {
   virtfusion_server_id id;
-  virtfusion_user_id owner;
+  /// Nothing where the list did not tell, like what follows.
+  std::optional<virtfusion_user_id> owner;
   std::int64_t hypervisor = 0;
-  /// Nothing where the list did not tell.
   std::optional<bool> is_suspended;
   std::optional<bool> is_built;
   std::optional<instant> created_at;

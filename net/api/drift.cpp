@@ -132,7 +132,9 @@ decide(edge_state& edge, const call& c, db::drift_record one, drift_way how) {
                       "over, or power it off"};
     co_return what;
   case drift_kind::unknown: {
-    if (!there.owner || seen_owner(there.owner->id) != one.seen)
+    if (!there.owner || !there.owner->id)
+      co_return not_told("whose the server is");
+    if (seen_owner(*there.owner->id) != one.seen)
       co_return error{errc::conflict, "it belongs to somebody else than when it was seen: look again"};
     if (there.is_protected)
       co_return error{errc::conflict, "it is protected in VirtFusion"};

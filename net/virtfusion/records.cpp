@@ -205,7 +205,7 @@ std::optional<server_list_item> list_item_in(const json::value& in) {
   item.uuid = text_at(in, {"uuid"});
   item.name = text_at(in, {"name"});
   item.commission_status = integer_at(in, {"commissioned"});
-  item.owner.value = amount_at(in, {"owner"});
+  item.owner = id_at<virtfusion_user_id>(in, {"owner"});
   item.hypervisor = amount_at(in, {"hypervisorId"});
   item.is_suspended = flag_at(in, {"suspended"});
   item.is_protected = flag_at(in, {"protected"}).value_or(false);
@@ -234,7 +234,7 @@ std::optional<server_owner> owner_in(const json::value& server) {
   const auto* const owner = find(server, {"owner"});
   if (owner == nullptr || !has_member(*owner, "extRelationId"))
     return std::nullopt;
-  return server_owner{{amount_at(*owner, {"id"})}, relation_in(*owner)};
+  return server_owner{id_at<virtfusion_user_id>(*owner, {"id"}), relation_in(*owner)};
 }
 
 void read_addresses(const json::value& server, server_record& into) {

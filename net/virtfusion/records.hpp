@@ -84,7 +84,8 @@ struct template_group {
 };
 
 struct server_owner {
-  virtfusion_user_id id;
+  /// Nothing when the answer does not tell.
+  std::optional<virtfusion_user_id> id;
   /// Nothing for users that were made in the panel, or whose relation is not a number.
   std::optional<user_id> ext_relation_id;
 };
@@ -152,9 +153,10 @@ struct server_list_item {
   std::string uuid;
   std::string name;
   std::optional<std::int64_t> commission_status;
-  virtfusion_user_id owner;
-  std::int64_t hypervisor = 0;
   /// Nothing when the answer does not tell.
+  std::optional<virtfusion_user_id> owner;
+  std::int64_t hypervisor = 0;
+  /// As the owner.
   std::optional<bool> is_suspended;
   bool is_protected = false;
   std::optional<instant> created_at;

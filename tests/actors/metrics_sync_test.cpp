@@ -504,7 +504,7 @@ TEST_F(MetricsSync, TheObserverHearsOfAllPagesThenOfTheirEnd) {
   const auto& one = observer.pages[0].servers[0];
   EXPECT_EQ(one.is_built, true);
   EXPECT_EQ(one.is_suspended, false);
-  EXPECT_GT(one.owner.value, 0);
+  EXPECT_GT(one.owner->value, 0);
   ASSERT_THAT(observer.ends, SizeIs(1));
   EXPECT_TRUE(observer.ends[0].is_complete);
   EXPECT_EQ(observer.ends[0].begun_at, instant{noon});

@@ -182,6 +182,31 @@ TEST_F(DriftWatcher, AUserThatVirtFusionCallsAnotherNameNowIsLearned) {
   EXPECT_EQ(sql("SELECT virtfusion_user_id FROM users WHERE id = 1"), owner);
 }
 
+TEST_F(DriftWatcher, AnOwnerWithoutAnIdThereIsNotLearned) {
+  const auto server = make_server(1);
+  const auto owner = sql("SELECT virtfusion_user_id FROM users WHERE id = 1");
+  const auto body = R"({"data":{"id":)" + std::to_string(virtfusion_id(server)) +
+                    R"(,"state":"complete","owner":{"extRelationId":1}}})";
+  auto record = vf::read_server({200, body, {}}).value();
+  EXPECT_TRUE(test::run(rig.runtime.loop(), watcher.on_record(std::move(record), rig.business.now())));
+  EXPECT_EQ(sql("SELECT virtfusion_user_id FROM users WHERE id = 1"), owner);
+  EXPECT_EQ(drift(), "");
+}
+
+TEST_F(DriftWatcher, AListThatDoesNotTellOwnersCostsNoLooksAndKnowsNoStrangers) {
+  const auto server = make_server(1);
+  const auto body =
+    R"({"total":2,"data":[{"id":)" + std::to_string(virtfusion_id(server)) + R"(},{"id":99}]})";
+  const auto page = vf::read_server_page({200, body, {}}).value();
+  std::vector<drift_watcher::listed_server> servers;
+  for (const auto& one : page.items)
+    servers.push_back({one.id, one.owner, one.is_suspended});
+  panel.reset_requests();
+  EXPECT_TRUE(test::run(rig.runtime.loop(), watcher.on_page(servers, rig.business.now())));
+  EXPECT_EQ(panel.requests().at("byOperation").as_object().count("GET /servers/{serverId}"), 0u);
+  EXPECT_EQ(drift(), "");
+}
+
 TEST_F(DriftWatcher, GoneIsWhatTwoFullListsMissAndVirtFusionDoesNotKnow) {
   const auto server = make_server();
   make_server(2);

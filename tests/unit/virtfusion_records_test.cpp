@@ -57,7 +57,7 @@ TEST(ReadServer, ReadsAWholeRecord) {
   EXPECT_EQ(server->hypervisor, 4);
   EXPECT_EQ(server->group, hypervisor_group_id{2});
   ASSERT_TRUE(server->owner.has_value());
-  EXPECT_EQ(server->owner->id.value, 17);
+  EXPECT_EQ(server->owner->id, virtfusion_user_id{17});
   EXPECT_EQ(server->owner->ext_relation_id, user_id{42});
   EXPECT_FALSE(server->remote.has_value());
   EXPECT_TRUE(server->is_complete);
@@ -284,10 +284,19 @@ TEST(ReadServerPage, ReadsItemsAndCountsPages) {
   EXPECT_EQ(listed->last_page, 7);
   EXPECT_EQ(listed->total, 1301);
   ASSERT_EQ(listed->items.size(), 1U);
-  EXPECT_EQ(listed->items[0].owner.value, 1);
+  EXPECT_EQ(listed->items[0].owner, virtfusion_user_id{1});
   EXPECT_EQ(listed->items[0].hypervisor, 7);
   EXPECT_EQ(listed->items[0].is_suspended, true);
   EXPECT_EQ(format_time(*listed->items[0].created_at), "2026-03-30T14:41:27Z");
+}
+
+TEST(ReadServerPage, KnowsNoOwnerThatIsNotTold) {
+  const auto listed = read_server_page(ok(R"({"data": [{"id": 5}, {"id": 6, "owner": 0}]})"));
+  ASSERT_EQ(listed->items.size(), 2U);
+  for (const auto& item : listed->items) {
+    EXPECT_EQ(item.owner, std::nullopt);
+    EXPECT_EQ(item.is_suspended, std::nullopt);
+  }
 }
 
 TEST(ReadServerPage, IsOnePageWhenPagesAreNotCounted) {
