@@ -30,8 +30,8 @@ struct listed_page {
   std::chrono::sys_seconds tick;
   instant asked_at;
   std::vector<listed_server> servers;
-  /// How many servers the page says that there are.
-  std::int64_t total = 0;
+  /// How many servers the page says that there are; nothing where it does not.
+  std::optional<std::int64_t> total;
 };
 
 /// A list is over: all that its pages had was told before.

@@ -77,7 +77,7 @@ result<page<T>> page_of(const answer& given, std::optional<T> (*read)(const json
   out.items = items_of(*data, read);
   out.current_page = std::max<std::int64_t>(integer_at(*document, {"current_page"}).value_or(1), 1);
   out.last_page = std::max(integer_at(*document, {"last_page"}).value_or(out.current_page), out.current_page);
-  out.total = std::max<std::int64_t>(integer_at(*document, {"total"}).value_or(0), 0);
+  out.total = integer_at(*document, {"total"});
   return out;
 }
 

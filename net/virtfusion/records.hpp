@@ -67,7 +67,8 @@ struct page {
   std::vector<T> items;
   std::int64_t current_page = 1;
   std::int64_t last_page = 1;
-  std::int64_t total = 0;
+  /// Of all pages; nothing when the answer does not tell.
+  std::optional<std::int64_t> total;
 };
 
 struct template_record {

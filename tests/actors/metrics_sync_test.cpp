@@ -528,6 +528,18 @@ TEST_F(MetricsSync, AListThatLacksAPageIsNoCompleteOne) {
   EXPECT_EQ(finish(begin()).at("list").at("state"), "complete") << "and it is read again";
 }
 
+TEST_F(MetricsSync, AListThatDoesNotTellHowManyThereAreIsNotOneOfNone) {
+  make_servers(2);
+  panel.leave_out(list_op, {"total"});
+  finish(begin());
+  ASSERT_THAT(observer.pages, SizeIs(1));
+  EXPECT_EQ(observer.pages[0].total, std::nullopt);
+  EXPECT_TRUE(observer.ends.at(0).is_complete);
+  panel.tell_all();
+  finish(begin(noon + 1h));
+  EXPECT_EQ(observer.pages.at(1).total, 2);
+}
+
 TEST_F(MetricsSync, ARemoteStateThatDoesNotTellThePowerIsNotOff) {
   make_servers(1);
   sql("UPDATE servers SET power = 'on'");

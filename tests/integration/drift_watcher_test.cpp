@@ -42,7 +42,7 @@ protected:
         servers.push_back({one.id, one.owner, one.is_suspended});
       const auto told =
         test::run(rig.runtime.loop(),
-                  watcher.on_page(servers, asked_at, page.total + (number == last ? miscounted : 0)));
+                  watcher.on_page(servers, asked_at, page.total.value() + (number == last ? miscounted : 0)));
       EXPECT_TRUE(told) << told.error().detail;
     }
     const auto ended = test::run(rig.runtime.loop(), watcher.on_list_end(begun_at, is_complete));
@@ -239,6 +239,21 @@ TEST_F(DriftWatcher, AListThatIsNotWholeOrChangesMeanwhileProvesNothing) {
   EXPECT_EQ(sql("SELECT max(absences) FROM server_sightings"), "0");
   read_list();
   EXPECT_EQ(drift(), "");
+}
+
+TEST_F(DriftWatcher, AListWithoutATotalProvesWhatItDoesNotShow) {
+  const auto server = make_server(1);
+  const auto other = make_server(2);
+  panel.erase_server(virtfusion_id(server));
+  const auto body = R"({"data":[{"id":)" + std::to_string(virtfusion_id(other)) + "}]}";
+  const auto page = vf::read_server_page({200, body, {}}).value();
+  for (int i = 0; i < 2; ++i) {
+    const auto begun_at = rig.business.now();
+    const std::vector<drift_watcher::listed_server> listed{{page.items.at(0).id, std::nullopt, std::nullopt}};
+    EXPECT_TRUE(test::run(rig.runtime.loop(), watcher.on_page(listed, begun_at, page.total)));
+    EXPECT_TRUE(test::run(rig.runtime.loop(), watcher.on_list_end(begun_at, true)));
+  }
+  EXPECT_EQ(drift(), "gone open server not found");
 }
 
 TEST_F(DriftWatcher, AServerThatListsDoNotShowButVirtFusionHasIsNotGone) {

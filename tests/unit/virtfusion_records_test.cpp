@@ -303,6 +303,7 @@ TEST(ReadServerPage, IsOnePageWhenPagesAreNotCounted) {
   const auto listed = read_server_page(ok(R"({"data": []})"));
   ASSERT_TRUE(listed.has_value());
   EXPECT_EQ(listed->last_page, 1);
+  EXPECT_EQ(listed->total, std::nullopt) << "not told is not 0";
   EXPECT_THAT(listed->items, IsEmpty());
 }
 
