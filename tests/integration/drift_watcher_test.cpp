@@ -199,6 +199,7 @@ TEST_F(DriftWatcher, AListThatDoesNotTellOwnersCostsNoLooksAndKnowsNoStrangers) 
     R"({"total":2,"data":[{"id":)" + std::to_string(virtfusion_id(server)) + R"(},{"id":99}]})";
   const auto page = vf::read_server_page({200, body, {}}).value();
   std::vector<drift_watcher::listed_server> servers;
+  servers.reserve(page.items.size());
   for (const auto& one : page.items)
     servers.push_back({one.id, one.owner, one.is_suspended});
   panel.reset_requests();
