@@ -20,9 +20,10 @@ constexpr auto call_patience = 20s;
 constexpr int rows_at_once = 200;
 
 found_server to_found(const vf::server_record& record) {
-  return {record.id,         record.owner ? record.owner->ext_relation_id : std::nullopt,
-          record.group,      record.resources,
-          record.is_built(), record.has_task()};
+  return {record.id,          record.owner ? record.owner->ext_relation_id : std::nullopt,
+          record.group,       record.told_resources(),
+          record.is_built(),  record.has_task(),
+          record.is_suspended};
 }
 
 /// What it calls itself, where that is a name that a server of ours can have.
@@ -79,6 +80,8 @@ adopter::adopt(wish what, requester by, std::optional<idempotency_claim> claim) 
     co_return error{errc::conflict, "VirtFusion has no such server"};
   if (!record)
     co_return record.error().as_error();
+  if (record->owner && !record->owner->id)
+    co_return error{errc::conflict, "VirtFusion does not tell its own id of the owner"};
   const auto place = place_of(to_found(*record), known_, what.plan);
   if (!place)
     co_return place.error();
@@ -90,14 +93,14 @@ adopter::adopt(wish what, requester by, std::optional<idempotency_claim> claim) 
   db::adoption taking;
   taking.id = record->id;
   taking.place = *place;
-  taking.owner = record->owner->id;
+  taking.owner = *record->owner->id;
   taking.owner_name = owner->name;
   taking.owner_email = owner->email;
   taking.hostname = hostname_of(*record);
   taking.os_template = record->os_template;
   taking.ipv4 = record->ipv4;
   taking.ipv6 = record->ipv6;
-  taking.is_suspended = record->is_suspended;
+  taking.is_suspended = *record->is_suspended;
   taking.resources = record->resources;
   const auto made =
     co_await store_.insert(std::move(taking), std::move(by), std::move(claim), business_.now());

@@ -21,7 +21,8 @@ constexpr std::chrono::milliseconds longest_interval = 15s;
 } // namespace
 
 asio::awaitable<std::optional<action_id>> control_saga::give_way() {
-  const auto next = co_await services_.sagas.give_way(state_.ref(), std::nullopt, services_.business.now());
+  const auto next =
+    co_await services_.sagas.give_way(state_.ref(), true, settling_from_now(), services_.business.now());
   if (!next || !*next) {
     static_cast<void>(co_await pause(200ms));
     co_return std::nullopt;
@@ -47,6 +48,9 @@ asio::awaitable<control_saga::looked> control_saga::look() {
     auto how = options(call_class::control);
     how.deadline = now() + services_.options.call_patience;
     auto found = co_await services_.virtfusion.get_own_server(how, id());
+    if (const auto untold = found ? untold_in(*found) : std::string_view{}; !untold.empty())
+      found = vf::call_failure{failure_kind::unknown, 200,
+                               "the server's record does not tell " + std::string{untold}};
     if (found.has_value() || is_answer(found.error().what))
       co_return std::move(found);
     say(log::level::warn, "a server cannot be looked at", found.error().text);
@@ -68,7 +72,7 @@ asio::awaitable<std::optional<vf::server_record>> control_saga::look_live() {
   auto how = options(call_class::control);
   how.deadline = now() + services_.options.call_patience;
   auto found = co_await services_.virtfusion.get_own_server(how, id(), true);
-  if (found.has_error() || !found->remote)
+  if (found.has_error() || !found->remote || !found->remote->is_running)
     co_return std::nullopt;
   co_return std::move(*found);
 }

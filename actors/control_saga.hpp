@@ -26,10 +26,15 @@ protected:
   awaitable<std::optional<action_id>> give_way() override;
   void on_loaded() override;
 
-  /// The server, surely ours; asked for until VirtFusion has answered one way or the other, and where a call
-  /// may have been sent until it is told. nullopt when stopped, or nudged to look what is wanted.
+  /// What `seen` does not tell of what this saga decides by; empty when it tells all of it.
+  virtual std::string_view untold_in(const vf::server_record& seen) const = 0;
+
+  /// The server, surely ours; asked for until VirtFusion has answered one way or the other with all that is
+  /// to be known, and where a call may have been sent until it is told. nullopt when stopped, or nudged to
+  /// look what is wanted.
   awaitable<looked> look();
-  /// The server with what its hypervisor says of it; asked for once, nullopt when that is not told.
+  /// The server with what its hypervisor says of it; asked for once, nullopt when it does not tell whether it
+  /// runs.
   awaitable<std::optional<vf::server_record>> look_live();
 
   /// What a call brought that is looked at next; anything else ends the saga.

@@ -55,8 +55,8 @@ private:
 
   asio::awaitable<std::optional<action_id>> give_way() override {
     turn_ = {};
-    const auto looks = is_sent_here_ ? std::nullopt : std::optional{settling_from_now()};
-    const auto next = co_await services_.sagas.give_way(state_.ref(), looks, services_.business.now());
+    const auto next = co_await services_.sagas.give_way(state_.ref(), is_sent_here_, settling_from_now(),
+                                                        services_.business.now());
     if (!next || !*next) {
       static_cast<void>(co_await pause(200ms));
       co_return std::nullopt;

@@ -25,8 +25,9 @@ constexpr auto packages_life = 10min;
 // Strangers that one list's end looks for, of those that it did not show.
 constexpr int most_strangers = 50;
 
-std::string owner_detail(virtfusion_user_id owner, std::optional<user_id> relation = std::nullopt) {
-  return R"({"virtfusionUserId":)" + std::to_string(owner.value) +
+std::string owner_detail(std::optional<virtfusion_user_id> owner,
+                         std::optional<user_id> relation = std::nullopt) {
+  return R"({"virtfusionUserId":)" + (owner ? std::to_string(owner->value) : "null") +
          (relation ? R"(,"extRelationId":)" + std::to_string(relation->value) : "") + "}";
 }
 
@@ -112,7 +113,7 @@ asio::awaitable<result<>> drift_watcher::compare(std::vector<listed_server> serv
   std::vector<db::drift_store::sighting> seen;
   seen.reserve(servers.size());
   for (const auto& one : servers)
-    seen.push_back({one.id, one.owner});
+    seen.push_back({one.id, one.owner.value_or(virtfusion_user_id{})});
   const auto matches = co_await store_.see(std::move(seen), asked_at);
   if (!matches)
     co_return matches.error();
@@ -125,8 +126,10 @@ asio::awaitable<result<>> drift_watcher::compare(std::vector<listed_server> serv
     if (!match.is_settled)
       continue;
     if (is_stranger(match)) {
-      all.found.push_back({drift_kind::unknown, std::nullopt, item.id, seen_owner(item.owner),
-                           stranger_detail(item.owner, match.server), asked_at, asked_at});
+      // Whose it is decides whether a create may be about to take it.
+      if (item.owner)
+        all.found.push_back({drift_kind::unknown, std::nullopt, item.id, seen_owner(*item.owner),
+                             stranger_detail(*item.owner, match.server), asked_at, asked_at});
       continue;
     }
     outcome said;
@@ -175,7 +178,7 @@ asio::awaitable<result<>> drift_watcher::dispel(db::drift_match match,
 
 asio::awaitable<result<>> drift_watcher::on_record(vf::server_record record, instant asked_at) {
   const std::vector<db::drift_store::sighting> seen{
-    {record.id, record.owner ? record.owner->id : virtfusion_user_id{}}};
+    {record.id, record.owner && record.owner->id ? *record.owner->id : virtfusion_user_id{}}};
   auto matches = co_await store_.see(seen, asked_at);
   if (!matches)
     co_return matches.error();
@@ -202,9 +205,9 @@ drift_watcher::judge_record(db::drift_match match, vf::server_record record, ins
   if (record.remote)
     sight.is_running = record.remote->is_running;
   auto is_new = false;
-  // What VirtFusion did not name reads as 0.
-  if (record.resources.memory_mb > 0 && record.resources.cpu_cores > 0 && !record.has_task()) {
-    sight.resources = record.resources;
+  if (!record.has_task())
+    sight.resources = record.told_resources();
+  if (sight.resources) {
     if (match.accepted) {
       ours.resources.push_back(*match.accepted);
       ours.kept_storage_gb = match.accepted->storage_gb;
@@ -238,8 +241,9 @@ drift_watcher::judge_record(db::drift_match match, vf::server_record record, ins
     if (!accepted)
       co_return accepted.error();
   }
-  if (record.owner && record.owner->ext_relation_id == match.user && match.owner != record.owner->id)
-    co_return co_await store_.learn_owner(*match.user, record.owner->id, business_.now());
+  if (record.owner && record.owner->id && record.owner->ext_relation_id == match.user &&
+      match.owner != record.owner->id)
+    co_return co_await store_.learn_owner(*match.user, *record.owner->id, business_.now());
   co_return result<>{};
 }
 

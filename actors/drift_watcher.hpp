@@ -44,8 +44,9 @@ public:
 
   struct listed_server {
     virtfusion_server_id id;
-    virtfusion_user_id owner;
-    bool is_suspended = false;
+    /// Nothing where the list did not tell, as below: it is not judged by.
+    std::optional<virtfusion_user_id> owner;
+    std::optional<bool> is_suspended;
   };
   /// One page of the list, asked for at `asked_at`. `total`: how many servers the page says that there are,
   /// where that is known: when it changes, or is not how many came, the list proves nothing. `goes_on`:

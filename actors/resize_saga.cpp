@@ -26,6 +26,10 @@ private:
     std::optional<server_resources> present;
   };
 
+  std::string_view untold_in(const vf::server_record& seen) const override {
+    return seen.are_resources_told ? "" : "all of its resources";
+  }
+
   asio::awaitable<outcome> step() override {
     return state_.action.step == saga_step::begin ? begin() : change();
   }

@@ -132,6 +132,7 @@ private:
   asio::awaitable<extra_end> remove_extra(virtfusion_server_id extra) {
     auto is_told = false;
     const auto patience_ends = now() + services_.options.settle;
+    std::string why_it_stays = "VirtFusion does not get rid of it";
     for (auto interval = std::chrono::milliseconds{1'000};;) {
       if (!co_await hold_lease())
         co_return extra_end::interrupted;
@@ -142,10 +143,19 @@ private:
         co_return extra_end::gone;
       if (!record && !is_passing(record.error().what))
         co_return refused(extra, record.error().text);
+      auto is_theirs = false;
       // A task may be its deletion: what comes of that decides.
       if (record && !record->has_task()) {
-        if (vf::check_owner(*record, look_.user) || !record->is_untouched() || record->is_protected)
+        const auto not_theirs = vf::check_owner(*record, look_.user);
+        if ((not_theirs && not_theirs->what == failure_kind::wrong_owner) || !record->is_untouched() ||
+            record->is_protected)
           co_return extra_end::kept;
+        // Whose it is may be told the next time.
+        is_theirs = !not_theirs;
+        if (not_theirs)
+          why_it_stays = not_theirs->text;
+      }
+      if (is_theirs) {
         if (!std::exchange(is_told, true))
           log::error("a repeated create had left a second server, which is deleted",
                      {{"alert", "extra_server_deleted"},
@@ -162,7 +172,7 @@ private:
       }
       // Named, it is nobody's to adopt: the look goes on later, and the user's creates need not wait for it.
       if (now() >= patience_ends)
-        co_return refused(extra, "VirtFusion does not get rid of it");
+        co_return refused(extra, why_it_stays);
       if (!co_await pause(interval))
         co_return extra_end::interrupted;
       interval = std::min(interval * 2, std::chrono::milliseconds{15'000});

@@ -24,6 +24,10 @@ public:
   using control_saga::control_saga;
 
 private:
+  std::string_view untold_in(const vf::server_record& seen) const override {
+    return seen.is_suspended ? "" : "whether it is suspended";
+  }
+
   asio::awaitable<outcome> step() override {
     switch (state_.action.step) {
     case saga_step::begin:
@@ -54,8 +58,8 @@ private:
     if (is_stopping())
       co_return outcome::interrupted;
     // Where the hypervisor does not tell, what was last seen is believed: it is booted rather once too often.
-    const auto is_running =
-      live && !live->is_suspended ? live->remote->is_running : state_.server.power != power_state::off;
+    const auto is_running = live && live->is_suspended == false ? *live->remote->is_running
+                                                                : state_.server.power != power_state::off;
     pass("before_power_off");
     db::control_change change;
     change.step = saga_step::power_off;
@@ -72,7 +76,7 @@ private:
         co_return outcome::interrupted;
       if (record->has_error())
         co_return co_await fail_unseen(record->error());
-      if ((*record)->is_suspended)
+      if (*(*record)->is_suspended)
         co_return co_await confirm();
       const auto ended = co_await bring_power(power_state::off, power_off_span, false);
       if (ended == power_end::interrupted)
@@ -115,7 +119,7 @@ private:
           co_return outcome::interrupted;
         if (record->has_error())
           co_return co_await fail_unseen(record->error());
-        if ((*record)->is_suspended)
+        if (*(*record)->is_suspended)
           co_return co_await confirm();
         if (ending()) {
           if (is_settled() || is_marked_here_)

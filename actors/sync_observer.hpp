@@ -20,10 +20,10 @@ using sync_goes_on = std::function<bool()>;
 /// One row of VirtFusion's list, whosever server it is.
 struct listed_server {
   virtfusion_server_id id;
-  virtfusion_user_id owner;
+  /// Nothing where the list did not tell, like what follows.
+  std::optional<virtfusion_user_id> owner;
   std::int64_t hypervisor = 0;
-  bool is_suspended = false;
-  /// Nothing where the list did not tell.
+  std::optional<bool> is_suspended;
   std::optional<bool> is_built;
   std::optional<instant> created_at;
 };
@@ -34,8 +34,8 @@ struct listed_page {
   std::chrono::sys_seconds tick;
   instant asked_at;
   std::vector<listed_server> servers;
-  /// How many servers the page says that there are.
-  std::int64_t total = 0;
+  /// How many servers the page says that there are; nothing where it does not.
+  std::optional<std::int64_t> total;
   sync_goes_on goes_on = {};
 };
 

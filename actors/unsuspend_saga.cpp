@@ -20,6 +20,10 @@ public:
   using control_saga::control_saga;
 
 private:
+  std::string_view untold_in(const vf::server_record& seen) const override {
+    return seen.is_suspended ? "" : "whether it is suspended";
+  }
+
   asio::awaitable<outcome> step() override {
     switch (state_.action.step) {
     case saga_step::begin:
@@ -39,7 +43,7 @@ private:
       co_return outcome::interrupted;
     if (record->has_error())
       co_return co_await fail_unseen(record->error());
-    if (!(*record)->is_suspended)
+    if (!*(*record)->is_suspended)
       co_return co_await confirm();
     pass("before_call");
     db::control_change change;
@@ -56,7 +60,7 @@ private:
         co_return outcome::interrupted;
       if (record->has_error())
         co_return co_await fail_unseen(record->error());
-      if (!(*record)->is_suspended)
+      if (!*(*record)->is_suspended)
         co_return co_await confirm();
       if (ending() && is_settled())
         co_return co_await fail(*ending());

@@ -403,10 +403,13 @@ write(transaction& tx, const finding_columns& found, const clearance_columns& cl
   co_return news;
 }
 
-/// Whether its server is still what it was when it was found.
-result<> check_server(drift_kind kind, const row& server) {
+/// Whether nothing is under way that an event would come between, and, but for letting it be, its server is
+/// still what it was when it was found.
+result<> check_server(drift_kind kind, drift_way how, const row& server) {
   if (server.get<bool>("is_busy"))
     return error{errc::conflict, "the server has an action under way"};
+  if (how == drift_way::ignore)
+    return {};
   const auto state = server.get<std::string_view>("state");
   const auto is_active = state == "active" && kind != drift_kind::running;
   const auto is_suspended = state == "suspended" && kind != drift_kind::suspended;
@@ -638,8 +641,8 @@ asio::awaitable<result<drift_record>> drift_store::resolve(decision what, instan
       co_return error{errc::conflict, "this drift is over: it is " + std::string{to_string(one.state)}};
     if (const auto takes = check_way(one.kind, what.how); !takes)
       co_return takes.error();
-    if (what.how != drift_way::ignore && !server->empty())
-      if (const auto fits = check_server(one.kind, server->front()); !fits)
+    if (!server->empty())
+      if (const auto fits = check_server(one.kind, what.how, server->front()); !fits)
         co_return fits.error();
     const auto change = change_for(one, what, found->front().find<instant>("from_at"), now);
     if (!change)

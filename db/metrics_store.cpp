@@ -96,7 +96,8 @@ constexpr statement insert_traffic{"metrics_write_traffic", R"sql(
 // several.
 constexpr statement insert_live{"metrics_write_live", R"sql(
   WITH seen AS (
-    SELECT DISTINCT ON (server) server, )sql" SKYENGINE_AT("at") R"sql( AS at, is_on <> 0 AS is_on,
+    SELECT DISTINCT ON (server) server, )sql" SKYENGINE_AT("at") R"sql( AS at,
+           nullif(is_on, $12::bigint) <> 0 AS is_on,
            nullif(cpu, '')::real AS cpu, nullif(memory, $12::bigint) AS memory,
            nullif(memory_used, $12::bigint) AS memory_used, nullif(disk, $12::bigint) AS disk,
            nullif(disk_used, $12::bigint) AS disk_used
@@ -117,7 +118,7 @@ constexpr statement insert_live{"metrics_write_live", R"sql(
   differing AS (
     SELECT s.id, CASE WHEN d.is_on THEN 'on' ELSE 'off' END AS power
       FROM seen d JOIN servers s ON s.id = d.server
-     WHERE s.power <> CASE WHEN d.is_on THEN 'on' ELSE 'off' END AND s.state IN ('active', 'suspended')
+     WHERE d.is_on IS NOT NULL AND s.power <> CASE WHEN d.is_on THEN 'on' ELSE 'off' END AND s.state IN ('active', 'suspended')
        AND s.last_event_at <= d.at
      ORDER BY s.id FOR NO KEY UPDATE OF s SKIP LOCKED),
   powered AS (
@@ -134,14 +135,16 @@ constexpr statement insert_live{"metrics_write_live", R"sql(
       LEFT JOIN LATERAL (
         SELECT first_seen, last_seen, is_on FROM power_spans WHERE server_id = d.server
          ORDER BY first_seen DESC LIMIT 1) AS p ON true
-     WHERE price.basis = 'uptime' AND (p.last_seen IS NULL OR date_trunc('second', d.at) >= p.last_seen)),
+     WHERE price.basis = 'uptime' AND d.is_on IS NOT NULL
+       AND (p.last_seen IS NULL OR date_trunc('second', d.at) >= p.last_seen)),
   accounts AS MATERIALIZED (
     SELECT a.user_id FROM billing_accounts a
      WHERE a.user_id IN (SELECT s.user_id FROM servers s JOIN latest l ON l.server = s.id)
      ORDER BY a.user_id FOR NO KEY UPDATE),
   extended AS (
     UPDATE power_spans p SET last_seen = l.at FROM latest l
-     WHERE (SELECT count(*) FROM accounts) >= 0 AND l.extends AND p.server_id = l.server AND p.first_seen = l.first_seen AND p.last_seen < l.at),
+     WHERE (SELECT count(*) FROM accounts) >= 0 AND l.extends AND p.server_id = l.server
+       AND p.first_seen = l.first_seen AND p.last_seen < l.at),
   begun AS (
     INSERT INTO power_spans (server_id, first_seen, last_seen, is_on)
     SELECT server, at, at, is_on FROM latest
@@ -311,7 +314,7 @@ asio::awaitable<result<>> metrics_store::write_live(observation_batch<live_obser
   for (const auto& one : batch.seen) {
     servers.push_back(one.server.value);
     times.push_back(micros(one.at));
-    powers.push_back(one.is_on ? 1 : 0);
+    powers.push_back(one.is_on ? std::int64_t{*one.is_on} : nothing);
     cpus.push_back(one.cpu_percent ? std::to_string(*one.cpu_percent) : "");
     memory.push_back(one.memory_total.value_or(nothing));
     memory_used.push_back(one.memory_used.value_or(nothing));

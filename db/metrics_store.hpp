@@ -31,7 +31,8 @@ struct traffic_observation {
 struct live_observation {
   server_id server;
   instant at;
-  bool is_on = false;
+  /// Nothing where the look did not tell: it says nothing of power then.
+  std::optional<bool> is_on;
   std::optional<double> cpu_percent;
   /// In bytes.
   std::optional<std::int64_t> memory_total;

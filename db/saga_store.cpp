@@ -147,6 +147,7 @@ constexpr statement open_one_attempt{"saga_open_attempt", R"sql(
     RETURNING number)
   SELECT count(*) AS moved FROM opened)sql"};
 
+// As when an action ends otherwise: what it repeated, or has not found out of, is looked for.
 constexpr statement give_way_to_delete{"saga_give_way", R"sql(
   WITH guard AS (
     SELECT a.id AS action_id, a.kind, s.id AS server_id, s.state AS old_state
@@ -164,10 +165,11 @@ constexpr statement give_way_to_delete{"saga_give_way", R"sql(
     RETURNING a.server_id),
   unresolved AS (
     UPDATE create_attempts t
-       SET state = 'lost',
-           second_look_at = greatest($5::timestamptz,
-                                     (SELECT max(e.sender_gone_at) FROM create_attempts e
-                                       WHERE e.action_id = t.action_id)) + $6::bigint * interval '1 millisecond'
+       SET state = CASE WHEN $7::boolean THEN 'refused' ELSE 'lost' END,
+           second_look_at = CASE WHEN t.number > 1 OR NOT $7::boolean THEN
+             greatest($5::timestamptz,
+                      (SELECT max(e.sender_gone_at) FROM create_attempts e WHERE e.action_id = t.action_id))
+               + $6::bigint * interval '1 millisecond' END
       FROM ended, guard g
      WHERE t.action_id = g.action_id AND t.state = 'open'),
   changed AS (
@@ -431,12 +433,10 @@ saga_store::raise_alert(saga_state about, std::string kind, std::string why, ins
 }
 
 asio::awaitable<result<std::optional<action_id>>>
-saga_store::give_way(saga_ref ref, std::optional<settling> looks, instant now) {
-  const auto from = looks ? std::optional{looks->from} : std::nullopt;
-  const auto settle = looks ? std::optional{looks->settle.count()} : std::nullopt;
+saga_store::give_way(saga_ref ref, bool is_resolved, settling looks, instant now) {
   const auto body = [&](transaction& tx) -> asio::awaitable<result<std::optional<action_id>>> {
-    const auto ended =
-      co_await tx.run(give_way_to_delete, ref.action, ref.version, ref.token, now, from, settle);
+    const auto ended = co_await tx.run(give_way_to_delete, ref.action, ref.version, ref.token, now,
+                                       looks.from, looks.settle.count(), is_resolved);
     if (!ended)
       co_return ended.error();
     if (ended->empty())

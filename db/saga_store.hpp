@@ -162,9 +162,9 @@ public:
   asio::awaitable<result<bool>> advance_control(saga_ref ref, control_change change, instant now);
 
   /// Ends an action that a delete overtakes: it has failed, the waiting delete runs. Answers its id.
-  /// `looks` is nullopt where no `POST /servers` may be under way.
+  /// `is_resolved`: the open attempt, where there is one, has surely made nothing.
   asio::awaitable<result<std::optional<action_id>>>
-  give_way(saga_ref ref, std::optional<settling> looks, instant now);
+  give_way(saga_ref ref, bool is_resolved, settling looks, instant now);
 
   /// Ends a delete that an operator gave up: the action has failed with `why`, the server is what it was
   /// before.

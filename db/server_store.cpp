@@ -195,10 +195,12 @@ constexpr statement abandon_pending{"action_abandon_pending", R"sql(
     SELECT id, last_event_at, 'delete_abandoned', old_state, state, $1 FROM freed)
   SELECT)sql" SKYENGINE_ACTION_COLUMNS "FROM ended a"};
 
-// A delete of what was never finished has no state to go back to.
+// A delete of what was never finished has no state to go back to. What a suspension or a change of plan
+// brings counts from earlier than now: its event is still to fit in, and when it was asked for is in the
+// audit log.
 constexpr statement abandon_running{"action_abandon_running", R"sql(
   WITH guard AS (
-    SELECT a.id AS action_id, s.id AS server_id
+    SELECT a.id AS action_id, s.id AS server_id, a.kind IN ('suspend', 'resize') AS has_earlier_event
       FROM actions a JOIN servers s ON s.id = a.server_id
      WHERE a.id = $1 AND a.state = 'running'
        AND (a.kind <> 'delete'
@@ -210,7 +212,9 @@ constexpr statement abandon_running{"action_abandon_running", R"sql(
     UPDATE actions a SET abandon_requested = true, calls = a.calls + 1 FROM guard g WHERE a.id = g.action_id
     RETURNING a.*),
   touched AS (
-    UPDATE servers s SET last_event_at = greatest(s.last_event_at, date_trunc('second', $2::timestamptz))
+    UPDATE servers s
+       SET last_event_at = CASE WHEN g.has_earlier_event THEN s.last_event_at
+                                ELSE greatest(s.last_event_at, date_trunc('second', $2::timestamptz)) END
       FROM guard g WHERE s.id = g.server_id
     RETURNING s.id, s.state, s.last_event_at),
   logged AS (

@@ -33,12 +33,17 @@ place_of(const found_server& found, const adoption_catalogue& catalogue, std::op
     return left("it is not built");
   if (found.has_task)
     return left("it has a task running");
+  if (!found.is_suspended)
+    return left("VirtFusion does not tell whether it is suspended");
   if (chosen && std::none_of(catalogue.plans.begin(), catalogue.plans.end(),
                              [&](const auto& p) { return p.id == *chosen; }))
     return left("there is no plan " + chosen->value);
-  const auto plan = chosen ? chosen : plan_with(catalogue, found.resources);
+  // Also of one that was chosen: what it has is noted, as right for this server.
+  if (!found.resources)
+    return left("VirtFusion does not tell all of its resources");
+  const auto plan = chosen ? chosen : plan_with(catalogue, *found.resources);
   if (!plan)
-    return left("no plan maps to a package of " + seen_resources(found.resources));
+    return left("no plan maps to a package of " + seen_resources(*found.resources));
   if (!found.group)
     return left("VirtFusion does not tell its hypervisor's group");
   const auto region = std::find_if(catalogue.regions.begin(), catalogue.regions.end(),

@@ -18,9 +18,10 @@ struct found_server {
   /// Ours, by the owner's `extRelationId`.
   std::optional<user_id> owner;
   std::optional<hypervisor_group_id> group;
-  server_resources resources;
+  std::optional<server_resources> resources;
   bool is_built = false;
   bool has_task = false;
+  std::optional<bool> is_suspended = {};
 };
 
 /// What servers are taken over into.

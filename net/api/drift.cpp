@@ -51,6 +51,10 @@ error agrees_again(const char* what) {
   return {errc::conflict, std::string{what} + ": the next look ends this drift by itself"};
 }
 
+error not_told(const char* what) {
+  return {errc::virtfusion_unavailable, std::string{"VirtFusion does not tell "} + what};
+}
+
 actors::adopter make_adopter(edge_state& edge) {
   return {edge.services.virtfusion, edge.catalogue, edge.adoptions, edge.services.business,
           call_class::interactive};
@@ -104,6 +108,8 @@ decide(edge_state& edge, const call& c, db::drift_record one, drift_way how) {
   const auto& there = **record;
   switch (one.kind) {
   case drift_kind::package: {
+    if (!there.are_resources_told)
+      co_return not_told("all that the server has");
     const auto plan = co_await plan_there(edge, *one.server, there.resources);
     if (!plan)
       co_return plan.error();
@@ -113,16 +119,22 @@ decide(edge_state& edge, const call& c, db::drift_record one, drift_way how) {
   }
   case drift_kind::suspended:
     if (!there.is_suspended)
+      co_return not_told("whether the server is suspended");
+    if (!*there.is_suspended)
       co_return agrees_again("VirtFusion does not suspend the server any more");
     co_return what;
   case drift_kind::running:
-    if (there.is_suspended)
+    if (!there.is_suspended)
+      co_return not_told("whether the server is suspended");
+    if (*there.is_suspended)
       co_return error{errc::conflict,
                       "VirtFusion has it suspended while its machine runs: unsuspend it there to take that "
                       "over, or power it off"};
     co_return what;
   case drift_kind::unknown: {
-    if (!there.owner || seen_owner(there.owner->id) != one.seen)
+    if (!there.owner || !there.owner->id)
+      co_return not_told("whose the server is");
+    if (seen_owner(*there.owner->id) != one.seen)
       co_return error{errc::conflict, "it belongs to somebody else than when it was seen: look again"};
     if (there.is_protected)
       co_return error{errc::conflict, "it is protected in VirtFusion"};

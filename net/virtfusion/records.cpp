@@ -77,7 +77,7 @@ result<page<T>> page_of(const answer& given, std::optional<T> (*read)(const json
   out.items = items_of(*data, read);
   out.current_page = std::max<std::int64_t>(integer_at(*document, {"current_page"}).value_or(1), 1);
   out.last_page = std::max(integer_at(*document, {"last_page"}).value_or(out.current_page), out.current_page);
-  out.total = std::max<std::int64_t>(integer_at(*document, {"total"}).value_or(0), 0);
+  out.total = integer_at(*document, {"total"});
   return out;
 }
 
@@ -100,6 +100,17 @@ std::optional<user_id> relation_in(const json::value& user) {
 server_resources resources_in(const json::value& in) {
   return {amount_at(in, {"memory"}), amount_at(in, {"storage"}), amount_at(in, {"traffic"}),
           amount_at(in, {"cpuCores"})};
+}
+
+bool has_member(const json::value& in, std::string_view name) noexcept {
+  const auto* const members = in.if_object();
+  return members != nullptr && members->contains(name);
+}
+
+/// Traffic alone may be 0, or null, which is without limit.
+bool are_all_told(const json::value& in, const server_resources& read) {
+  return read.memory_mb > 0 && read.storage_gb > 0 && read.cpu_cores > 0 && has_member(in, "traffic") &&
+         (find(in, {"traffic"}) == nullptr || integer_at(in, {"traffic"}));
 }
 
 std::optional<package_record> package_in(const json::value& in) {
@@ -194,9 +205,9 @@ std::optional<server_list_item> list_item_in(const json::value& in) {
   item.uuid = text_at(in, {"uuid"});
   item.name = text_at(in, {"name"});
   item.commission_status = integer_at(in, {"commissioned"});
-  item.owner.value = amount_at(in, {"owner"});
+  item.owner = id_at<virtfusion_user_id>(in, {"owner"});
   item.hypervisor = amount_at(in, {"hypervisorId"});
-  item.is_suspended = flag_at(in, {"suspended"}).value_or(false);
+  item.is_suspended = flag_at(in, {"suspended"});
   item.is_protected = flag_at(in, {"protected"}).value_or(false);
   item.created_at = time_at(in, {"created"});
   return item;
@@ -219,16 +230,11 @@ std::optional<user_server_item> user_server_in(const json::value& in) {
   return item;
 }
 
-bool has_member(const json::value& in, std::string_view name) noexcept {
-  const auto* const members = in.if_object();
-  return members != nullptr && members->contains(name);
-}
-
 std::optional<server_owner> owner_in(const json::value& server) {
   const auto* const owner = find(server, {"owner"});
   if (owner == nullptr || !has_member(*owner, "extRelationId"))
     return std::nullopt;
-  return server_owner{{amount_at(*owner, {"id"})}, relation_in(*owner)};
+  return server_owner{id_at<virtfusion_user_id>(*owner, {"id"}), relation_in(*owner)};
 }
 
 void read_addresses(const json::value& server, server_record& into) {
@@ -270,7 +276,9 @@ std::optional<remote_state> remote_state_in(const json::value& server) {
   if (found == nullptr || !found->is_object())
     return std::nullopt;
   remote_state remote;
-  remote.is_running = flag_at(*found, {"running"}).value_or(text_at(*found, {"state"}) == "running");
+  remote.is_running = flag_at(*found, {"running"});
+  if (const auto state = text_at(*found, {"state"}); !remote.is_running && !state.empty())
+    remote.is_running = state == "running";
   remote.cpu_percent = number_at(*found, {"cpu"});
   for (const auto name : {"percent", "usage", "cpu"})
     if (!remote.cpu_percent)
@@ -304,7 +312,7 @@ server_record server_in(const json::value& in) {
   server.hostname = text_at(in, {"hostname"});
   server.state = text_at(in, {"state"});
   server.commission_status = integer_at(in, {"commissionStatus"});
-  server.is_suspended = flag_at(in, {"suspended"}).value_or(false);
+  server.is_suspended = flag_at(in, {"suspended"});
   server.is_protected = flag_at(in, {"protected"}).value_or(false);
   server.is_build_failed = flag_at(in, {"buildFailed"}).value_or(false);
   server.is_task_active = flag_at(in, {"tasks", "active"}).value_or(false);
@@ -312,8 +320,10 @@ server_record server_in(const json::value& in) {
     server.pending_tasks = static_cast<std::int64_t>(pending->size());
   server.built_at = time_at(in, {"built"});
   server.created_at = time_at(in, {"created"});
-  if (const auto* resources = find(in, {"settings", "resources"}))
+  if (const auto* resources = find(in, {"settings", "resources"})) {
     server.resources = resources_in(*resources);
+    server.are_resources_told = are_all_told(*resources, server.resources);
+  }
   server.os_template = id_at<os_template_id>(in, {"settings", "osTemplateInstallId"});
   server.backup_plan = id_at<backup_plan_id>(in, {"backupPlan", "id"});
   read_addresses(in, server);

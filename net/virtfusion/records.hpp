@@ -67,7 +67,8 @@ struct page {
   std::vector<T> items;
   std::int64_t current_page = 1;
   std::int64_t last_page = 1;
-  std::int64_t total = 0;
+  /// Of all pages; nothing when the answer does not tell.
+  std::optional<std::int64_t> total;
 };
 
 struct template_record {
@@ -84,14 +85,16 @@ struct template_group {
 };
 
 struct server_owner {
-  virtfusion_user_id id;
+  /// Nothing when the answer does not tell.
+  std::optional<virtfusion_user_id> id;
   /// Nothing for users that were made in the panel, or whose relation is not a number.
   std::optional<user_id> ext_relation_id;
 };
 
 /// Asked live of the hypervisor and the guest, with `?remoteState=true` alone.
 struct remote_state {
-  bool is_running = false;
+  /// Nothing when the answer does not tell: that is no "off".
+  std::optional<bool> is_running;
   std::optional<double> cpu_percent;
   std::optional<std::int64_t> memory_total_kib;
   std::optional<std::int64_t> memory_available_kib;
@@ -109,7 +112,8 @@ struct server_record {
   std::string state;
   /// 0 allocated, 1 queued, 2 failed or in between, 3 complete; nothing when it is not told.
   std::optional<std::int64_t> commission_status;
-  bool is_suspended = false;
+  /// Nothing when the answer does not tell: that is no "not suspended".
+  std::optional<bool> is_suspended;
   /// Refuses to be deleted.
   bool is_protected = false;
   bool is_build_failed = false;
@@ -118,6 +122,8 @@ struct server_record {
   std::optional<instant> built_at;
   std::optional<instant> created_at;
   server_resources resources;
+  /// True when the answer told all parts of `resources`: one that it did not tell is 0.
+  bool are_resources_told = false;
   std::optional<os_template_id> os_template;
   std::optional<backup_plan_id> backup_plan;
   std::vector<std::string> ipv4;
@@ -131,6 +137,10 @@ struct server_record {
   /// True when the answer told all that `is_untouched` looks at.
   bool is_complete = false;
 
+  /// Nothing when the answer does not tell all of them: that is no "has less".
+  std::optional<server_resources> told_resources() const noexcept {
+    return are_resources_told ? std::optional{resources} : std::nullopt;
+  }
   bool is_built() const noexcept;
   bool has_failed() const noexcept;
   bool has_task() const noexcept { return is_task_active || pending_tasks > 0; }
@@ -144,9 +154,11 @@ struct server_list_item {
   std::string uuid;
   std::string name;
   std::optional<std::int64_t> commission_status;
-  virtfusion_user_id owner;
+  /// Nothing when the answer does not tell.
+  std::optional<virtfusion_user_id> owner;
   std::int64_t hypervisor = 0;
-  bool is_suspended = false;
+  /// As the owner.
+  std::optional<bool> is_suspended;
   bool is_protected = false;
   std::optional<instant> created_at;
 };

@@ -1,3 +1,4 @@
+#include "db/drift_store.hpp"
 #include "tests/support/log_capture.hpp"
 #include "tests/support/loop.hpp"
 #include "tests/support/virtual_provisioning.hpp"
@@ -123,6 +124,73 @@ TEST_F(ControlSaga, ALostSuspensionCountsFromWhenItWasSentAlsoAfterATakeOver) {
                 "FROM server_events e, actions a WHERE e.type = 'suspended' AND a.id = 2"),
             "t");
   EXPECT_THAT(broken_invariants(), IsEmpty());
+}
+
+TEST_F(ControlSaga, NothingThatAnOperatorDoesMeanwhilePutsASuspensionOff) {
+  sql("INSERT INTO drift (kind, server_id, virtfusion_id, first_seen, last_seen, seen) VALUES ('package', 1, "
+      "1, now(), now(), 'x') RETURNING id");
+  panel.add_fault(suspend_call, fault_kind::lost_answer);
+  const auto asked = control(action_kind::suspend, {1});
+  ASSERT_TRUE(advance_until([&] { return panel.count(suspend_call) == 1; }, 1min, 10ms));
+  panel.add_fault(get_call, fault_kind::reset, 1'000'000);
+  advance(5min);
+  business.shift = 5min;
+  db::drift_store drift{db};
+  db::drift_store::decision what;
+  what.id = 1;
+  what.how = drift_way::ignore;
+  what.actor = "operator";
+  const auto ignored = test::run(runtime.loop(), drift.resolve(what, business.now()));
+  ASSERT_FALSE(ignored);
+  EXPECT_EQ(ignored.error().code, errc::conflict);
+  abandon(2);
+  panel.clear_faults();
+  ASSERT_TRUE(all_ends());
+  EXPECT_EQ(end_of(2), "succeeded");
+  EXPECT_EQ(events(), "suspend_requested abandon_requested suspended");
+  EXPECT_EQ(
+    sql("SELECT e.at - date_trunc('second', a.sent_at) FROM server_events e, actions a WHERE e.type = "
+        "'suspended' AND a.id = 2"),
+    "00:00:00");
+  EXPECT_THAT(broken_invariants(), IsEmpty());
+}
+
+TEST_F(ControlSaga, AMachineWhoseHypervisorDoesNotTellItsPowerIsNotBelievedToBeOff) {
+  panel.leave_out(get_call, {"data", "remoteState", "running"});
+  panel.leave_out(get_call, {"data", "remoteState", "state"});
+  static_cast<void>(control(action_kind::suspend, {1}));
+  ASSERT_TRUE(all_ends());
+  EXPECT_EQ(state_of(1), "suspended");
+  EXPECT_EQ(power(), "unknown");
+  EXPECT_EQ(alerts(), "suspended_running");
+  panel.tell_all();
+  static_cast<void>(control(action_kind::unsuspend, {1}));
+  ASSERT_TRUE(all_ends());
+  EXPECT_TRUE(machine().is_running) << "it ran when it was suspended";
+}
+
+TEST_F(ControlSaga, ARecordThatDoesNotTellOfTheSuspensionIsLookedAtAgain) {
+  panel.add_fault(suspend_call, fault_kind::lost_answer);
+  static_cast<void>(control(action_kind::suspend, {1}));
+  ASSERT_TRUE(advance_until([&] { return panel.count(suspend_call) == 1; }, 1min, 10ms));
+  panel.leave_out(get_call, {"data", "suspended"});
+  advance(11min);
+  EXPECT_EQ(panel.count(suspend_call), 1);
+  EXPECT_EQ(alerts(), "action_unfinished");
+  panel.tell_all();
+  ASSERT_TRUE(all_ends());
+  EXPECT_EQ(state_of(1), "suspended");
+  EXPECT_EQ(panel.count(suspend_call), 1);
+
+  panel.leave_out(get_call, {"data", "suspended"});
+  static_cast<void>(control(action_kind::unsuspend, {1}));
+  advance(1min);
+  EXPECT_EQ(state_of(1), "suspended") << "nobody has said that it is not";
+  panel.tell_all();
+  ASSERT_TRUE(all_ends());
+  EXPECT_EQ(state_of(1), "active");
+  EXPECT_FALSE(machine().is_suspended);
+  EXPECT_EQ(panel.count(unsuspend_call), 1);
 }
 
 TEST_F(ControlSaga, ACallThatDidNothingDoesNotCountOnceItHasHadItsTime) {
@@ -591,6 +659,20 @@ TEST_F(ControlSaga, AnAbandonedSuspensionThatWasDoneStands) {
   EXPECT_EQ(end_of(2), "succeeded");
   EXPECT_EQ(state_of(1), "suspended");
   EXPECT_EQ(panel.count(suspend_call), 1);
+}
+
+TEST_F(ControlSaga, AChangeOfPlanWhoseEffectIsNotToldIsLookedAtAgain) {
+  static_cast<void>(control(action_kind::resize, {1}, "medium"));
+  ASSERT_TRUE(advance_until([&] { return panel.count(package_call) == 1; }, 1min, 10ms));
+  panel.leave_out(get_call, {"data", "settings", "resources", "traffic"});
+  advance(5min);
+  EXPECT_EQ(end_of(2), "running");
+  panel.tell_all();
+  ASSERT_TRUE(all_ends());
+  EXPECT_EQ(end_of(2), "succeeded");
+  EXPECT_EQ(plan(), "medium");
+  EXPECT_EQ(panel.count(package_call), 1);
+  EXPECT_EQ(alerts(), "");
 }
 
 TEST_F(ControlSaga, AnAbandonedChangeOfPlanEndsWhenNothingCanComeOfItAnyMore) {

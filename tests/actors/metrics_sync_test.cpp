@@ -503,8 +503,8 @@ TEST_F(MetricsSync, TheObserverHearsOfAllPagesThenOfTheirEnd) {
   EXPECT_EQ(observer.pages[0].servers.size() + observer.pages[1].servers.size(), 251U) << "strangers too";
   const auto& one = observer.pages[0].servers[0];
   EXPECT_EQ(one.is_built, true);
-  EXPECT_FALSE(one.is_suspended);
-  EXPECT_GT(one.owner.value, 0);
+  EXPECT_EQ(one.is_suspended, false);
+  EXPECT_GT(one.owner->value, 0);
   ASSERT_THAT(observer.ends, SizeIs(1));
   EXPECT_TRUE(observer.ends[0].is_complete);
   EXPECT_EQ(observer.ends[0].begun_at, instant{noon});
@@ -634,6 +634,28 @@ TEST_F(MetricsSync, ARunThatIsAskedForAgainWhileItIsBeingCancelledBeginsAnewAfte
   const auto figures = finish(again);
   EXPECT_EQ(figures.at("complete"), true) << boost::json::serialize(figures);
   advance(1h);
+}
+
+TEST_F(MetricsSync, AListThatDoesNotTellHowManyThereAreIsNotOneOfNone) {
+  make_servers(2);
+  panel.leave_out(list_op, {"total"});
+  finish(begin());
+  ASSERT_THAT(observer.pages, SizeIs(1));
+  EXPECT_EQ(observer.pages[0].total, std::nullopt);
+  EXPECT_TRUE(observer.ends.at(0).is_complete);
+  panel.tell_all();
+  finish(begin(noon + 1h));
+  EXPECT_EQ(observer.pages.at(1).total, 2);
+}
+
+TEST_F(MetricsSync, ARemoteStateThatDoesNotTellThePowerIsNotOff) {
+  make_servers(1);
+  sql("UPDATE servers SET power = 'on'");
+  for (const auto* name : {"running", "state"})
+    panel.leave_out(live_op, {"data", "remoteState", name});
+  EXPECT_EQ(number(finish(begin()), "live", "seen"), 1);
+  EXPECT_EQ(sql("SELECT power FROM servers WHERE id = 1"), "on");
+  EXPECT_EQ(sql("SELECT count(is_on) || ' ' || count(cpu_percent) FROM server_metrics"), "0 1");
 }
 
 } // namespace

@@ -133,6 +133,21 @@ TEST_F(Saga, AnEffectWithinTheSettleTimeIsAdopted) {
   expect_agreement();
 }
 
+TEST_F(Saga, ADeleteOfACreateWhoseRepeatIsRefusedStillLooksForWhatTheFirstTryMade) {
+  panel.add_fault(post, fault_kind::late_effect, 1, settle_time + 5s);
+  panel.add_fault(post, fault_kind::status, 1'000'000, {}, 503);
+  const auto created = order();
+  ASSERT_TRUE(advance_until([&] { return panel.count(post) >= 2; }));
+  const auto asked = remove({1});
+  ASSERT_TRUE(advance_until([&] { return state_of(1) == "deleted"; }));
+  EXPECT_NE(sql("SELECT count(*) FROM create_attempts WHERE second_look_at IS NOT NULL"), "0")
+    << "nobody looks for what the first try may have made";
+  EXPECT_TRUE(all_ends());
+  advance(5min);
+  EXPECT_TRUE(all_ends());
+  EXPECT_THAT(living(), IsEmpty());
+}
+
 TEST_F(Saga, AnAnswerThatNeverCameIsAnEffectThatMayStillCome) {
   // Silence for a minute, the work is done five seconds later.
   panel.add_fault(post, fault_kind::stall, 1, 65s);
@@ -557,6 +572,18 @@ TEST_F(Saga, AnExtraThatSomebodyHasBegunToUseStays) {
   EXPECT_TRUE(all_ends());
   EXPECT_EQ(panel.count(remove_call), 0);
   EXPECT_THAT(living(), SizeIs(2));
+}
+
+TEST_F(Saga, AnExtraWhoseOwnerIsNotToldIsLookedAtAgain) {
+  order_with_extra();
+  const test::log_capture log;
+  panel.leave_out(get_call, {"data", "owner"});
+  ASSERT_TRUE(advance_until([&] { return log.count("alert=delete_refused") > 0; }));
+  EXPECT_EQ(panel.count(remove_call), 0);
+  panel.tell_all();
+  EXPECT_TRUE(all_ends());
+  EXPECT_EQ(panel.count(remove_call), 1);
+  expect_agreement();
 }
 
 // -- build ----------------------------------------------------------------------

@@ -239,15 +239,26 @@ TEST_F(ApiDrift, WhatIsOverInVirtFusionIsNotTakenOver) {
   EXPECT_EQ(server_row(server, "state"), "active");
 }
 
-TEST_F(ApiDrift, NothingIsTakenOverOfAServerThatIsBusyOrHasEnded) {
+TEST_F(ApiDrift, NothingIsDecidedOfAServerThatIsBusy) {
   const auto server = engine.make_server();
   suspend_here(server);
   read_list();
   sql("INSERT INTO actions (kind, server_id, state, step, requested_by, request_id, created_at) SELECT "
       "'delete', id, "
       "'pending', 'begin', 'operator', 'r', now() FROM servers");
-  EXPECT_EQ(resolve("take_over").status, 409u);
+  for (const auto* how : {"take_over", "ignore"}) {
+    const auto refused = resolve(how);
+    EXPECT_EQ(refused.status, 409u) << how;
+    EXPECT_THAT(refused.body, HasSubstr("action under way"));
+  }
   sql("DELETE FROM actions WHERE state = 'pending'");
+  EXPECT_EQ(resolve("ignore").status, 200u);
+}
+
+TEST_F(ApiDrift, NothingIsTakenOverOfAServerThatHasEnded) {
+  const auto server = engine.make_server();
+  suspend_here(server);
+  read_list();
   sql(
     "WITH s AS (UPDATE servers SET state = 'deleted' RETURNING id, last_event_at) INSERT INTO server_events "
     "(server_id, at, type, from_state, to_state) SELECT id, last_event_at, 'deleted', 'suspended', 'deleted' "

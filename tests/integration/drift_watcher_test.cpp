@@ -2,6 +2,7 @@
 #include "net/virtfusion/calls.hpp"
 #include "tests/support/provisioning_rig.hpp"
 
+#include <boost/json.hpp>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -41,7 +42,7 @@ protected:
         servers.push_back({one.id, one.owner, one.is_suspended});
       const auto told =
         test::run(rig.runtime.loop(),
-                  watcher.on_page(servers, asked_at, page.total + (number == last ? miscounted : 0)));
+                  watcher.on_page(servers, asked_at, page.total.value() + (number == last ? miscounted : 0)));
       EXPECT_TRUE(told) << told.error().detail;
     }
     const auto ended = test::run(rig.runtime.loop(), watcher.on_list_end(begun_at, is_complete));
@@ -141,6 +142,21 @@ TEST_F(DriftWatcher, ASuspensionInVirtFusionHoldsBillingFromWhenItWasSeenUntilIt
   EXPECT_EQ(test::run(rig.runtime.loop(), store.count_open()).value().size(), 0u);
 }
 
+TEST_F(DriftWatcher, ASuspensionIsNotOverWhereItIsNotTold) {
+  const auto server = make_server();
+  panel.patch_server(virtfusion_id(server), {{"suspended", true}});
+  read_list();
+  ASSERT_EQ(drift(), "suspended open suspended");
+  const auto asked_at = rig.business.now();
+  auto record = run(vf::get_server({virtfusion_id(server)})).value();
+  const std::vector<drift_watcher::listed_server> listed{{record.id, record.owner->id, std::nullopt}};
+  record.is_suspended.reset();
+  EXPECT_TRUE(test::run(rig.runtime.loop(), watcher.on_page(listed, asked_at)));
+  EXPECT_TRUE(test::run(rig.runtime.loop(), watcher.on_record(std::move(record), asked_at)));
+  EXPECT_EQ(drift(), "suspended open suspended");
+  EXPECT_EQ(holds(), "drift: suspended open");
+}
+
 TEST_F(DriftWatcher, WhatAnOperatorHasEndedIsNotEndedAgain) {
   const auto server = make_server();
   panel.patch_server(virtfusion_id(server), {{"suspended", true}});
@@ -177,6 +193,32 @@ TEST_F(DriftWatcher, AUserThatVirtFusionCallsAnotherNameNowIsLearned) {
   EXPECT_EQ(sql("SELECT virtfusion_user_id FROM users WHERE id = 1"), owner);
 }
 
+TEST_F(DriftWatcher, AnOwnerWithoutAnIdThereIsNotLearned) {
+  const auto server = make_server(1);
+  const auto owner = sql("SELECT virtfusion_user_id FROM users WHERE id = 1");
+  const auto body = R"({"data":{"id":)" + std::to_string(virtfusion_id(server)) +
+                    R"(,"state":"complete","owner":{"extRelationId":1}}})";
+  auto record = vf::read_server({200, body, {}}).value();
+  EXPECT_TRUE(test::run(rig.runtime.loop(), watcher.on_record(std::move(record), rig.business.now())));
+  EXPECT_EQ(sql("SELECT virtfusion_user_id FROM users WHERE id = 1"), owner);
+  EXPECT_EQ(drift(), "");
+}
+
+TEST_F(DriftWatcher, AListThatDoesNotTellOwnersCostsNoLooksAndKnowsNoStrangers) {
+  const auto server = make_server(1);
+  const auto body =
+    R"({"total":2,"data":[{"id":)" + std::to_string(virtfusion_id(server)) + R"(},{"id":99}]})";
+  const auto page = vf::read_server_page({200, body, {}}).value();
+  std::vector<drift_watcher::listed_server> servers;
+  servers.reserve(page.items.size());
+  for (const auto& one : page.items)
+    servers.push_back({one.id, one.owner, one.is_suspended});
+  panel.reset_requests();
+  EXPECT_TRUE(test::run(rig.runtime.loop(), watcher.on_page(servers, rig.business.now())));
+  EXPECT_EQ(panel.requests().at("byOperation").as_object().count("GET /servers/{serverId}"), 0u);
+  EXPECT_EQ(drift(), "");
+}
+
 TEST_F(DriftWatcher, GoneIsWhatTwoFullListsMissAndVirtFusionDoesNotKnow) {
   const auto server = make_server();
   make_server(2);
@@ -209,6 +251,21 @@ TEST_F(DriftWatcher, AListThatIsNotWholeOrChangesMeanwhileProvesNothing) {
   EXPECT_EQ(sql("SELECT max(absences) FROM server_sightings"), "0");
   read_list();
   EXPECT_EQ(drift(), "");
+}
+
+TEST_F(DriftWatcher, AListWithoutATotalProvesWhatItDoesNotShow) {
+  const auto server = make_server(1);
+  const auto other = make_server(2);
+  panel.erase_server(virtfusion_id(server));
+  const auto body = R"({"data":[{"id":)" + std::to_string(virtfusion_id(other)) + "}]}";
+  const auto page = vf::read_server_page({200, body, {}}).value();
+  for (int i = 0; i < 2; ++i) {
+    const auto begun_at = rig.business.now();
+    const std::vector<drift_watcher::listed_server> listed{{page.items.at(0).id, std::nullopt, std::nullopt}};
+    EXPECT_TRUE(test::run(rig.runtime.loop(), watcher.on_page(listed, begun_at, page.total)));
+    EXPECT_TRUE(test::run(rig.runtime.loop(), watcher.on_list_end(begun_at, true)));
+  }
+  EXPECT_EQ(drift(), "gone open server not found");
 }
 
 TEST_F(DriftWatcher, AServerThatListsDoNotShowButVirtFusionHasIsNotGone) {
@@ -295,6 +352,40 @@ TEST_F(DriftWatcher, AServerWithAnActionUnderWayIsNotJudged) {
   sql("UPDATE actions SET finished_at = now() WHERE kind = 'delete'");
   read_list();
   EXPECT_EQ(drift(), "suspended open suspended");
+}
+
+TEST_F(DriftWatcher, AMachineThatRunsWhileItIsSuspendedIsWrongUntilItsPowerIsToldToBeOff) {
+  const auto server = make_server();
+  suspend_here(server);
+  panel.patch_server(virtfusion_id(server), {{"suspended", true}, {"power", "running"}});
+  read_record(server, true);
+  ASSERT_EQ(drift(), "running open suspended, but its machine runs");
+  const auto asked_at = rig.business.now();
+  auto record = run(vf::get_server({virtfusion_id(server)}, true)).value();
+  record.remote->is_running.reset();
+  EXPECT_TRUE(test::run(rig.runtime.loop(), watcher.on_record(std::move(record), asked_at)));
+  EXPECT_EQ(drift(), "running open suspended, but its machine runs");
+  panel.patch_server(virtfusion_id(server), {{"power", "stopped"}});
+  read_record(server, true);
+  EXPECT_EQ(drift(), "running vanished suspended, but its machine runs");
+}
+
+TEST_F(DriftWatcher, ARecordThatDoesNotTellAllOfItsResourcesIsNoOtherPackage) {
+  const auto server = make_server(1);
+  const auto has = run(vf::get_server({virtfusion_id(server)})).value().resources;
+  for (const auto* untold : {"memory", "storage", "traffic", "cpuCores"}) {
+    boost::json::object resources{{"memory", has.memory_mb},
+                                  {"storage", has.storage_gb},
+                                  {"traffic", has.traffic_gb},
+                                  {"cpuCores", has.cpu_cores}};
+    resources.erase(untold);
+    const boost::json::object record{
+      {"id", virtfusion_id(server)}, {"state", "complete"}, {"settings", {{"resources", resources}}}};
+    const auto body = boost::json::serialize(boost::json::object{{"data", record}});
+    auto read = vf::read_server({200, body, {}}).value();
+    EXPECT_TRUE(test::run(rig.runtime.loop(), watcher.on_record(std::move(read), rig.business.now())));
+    EXPECT_EQ(drift(), "") << untold;
+  }
 }
 
 TEST_F(DriftWatcher, OtherResourcesAreSeenInARecord) {

@@ -291,6 +291,18 @@ TEST_F(MetricsStore, ARowThatASagaHoldsIsLeftToTheNextLook) {
   EXPECT_EQ(sql("SELECT count(*) FROM server_metrics"), "1");
 }
 
+TEST_F(MetricsStore, APowerThatIsNotToldChangesNone) {
+  sql("UPDATE servers SET power = 'on'");
+  see_power(4, instant{noon}, true);
+  see({{{4}, instant{noon} + 1min, {}, 12.5, {}, {}, {}, {}}});
+  EXPECT_EQ(sql("SELECT power FROM servers WHERE id = 4"), "on");
+  EXPECT_EQ(sql("SELECT is_on FROM server_observations WHERE server_id = 4"), "t");
+  EXPECT_EQ(spans(), "01 12:00:00 01 12:00:00 true");
+  EXPECT_EQ(sql("SELECT is_on IS NULL AND cpu_percent = 12.5 FROM server_metrics ORDER BY observed_at DESC "
+                "LIMIT 1"),
+            "t");
+}
+
 // -- what is charged by uptime ----------------------------------------------------------------------------
 
 TEST_F(MetricsStore, OnlyServersThatAreChargedByUptimeHaveSpans) {

@@ -186,7 +186,7 @@ TEST_F(VirtFusionClient, DoesAllThatAServerEverNeeds) {
   EXPECT_FALSE(get(get_traffic(id)).empty());
   const auto live = get(get_server(id, true));
   ASSERT_TRUE(live.remote.has_value());
-  EXPECT_TRUE(live.remote->is_running);
+  EXPECT_EQ(live.remote->is_running, true);
   EXPECT_TRUE(live.remote->cpu_percent.has_value());
   EXPECT_TRUE(live.remote->memory_total_kib.has_value());
   EXPECT_TRUE(live.remote->disk_capacity_bytes.has_value());
@@ -199,9 +199,9 @@ TEST_F(VirtFusionClient, DoesAllThatAServerEverNeeds) {
     wait_for(id, is_idle);
   }
   get(suspend_server(id));
-  wait_for(id, [](const auto& record) { return record.is_suspended && !record.has_task(); });
+  wait_for(id, [](const auto& record) { return record.is_suspended == true && !record.has_task(); });
   get(unsuspend_server(id));
-  wait_for(id, [](const auto& record) { return !record.is_suspended && !record.has_task(); });
+  wait_for(id, [](const auto& record) { return record.is_suspended == false && !record.has_task(); });
   get(change_package(id, packages[1].id));
   wait_for(id, is_idle);
   EXPECT_EQ(get(get_server(id)).resources.memory_mb, packages[1].resources.memory_mb);

@@ -1,5 +1,8 @@
 #include "tests/support/panel_transport.hpp"
 
+#include <boost/json.hpp>
+
+#include <ranges>
 #include <stdexcept>
 #include <utility>
 
@@ -62,6 +65,21 @@ simulator::reply panel_transport::work(const simulator::matched_route& matched,
   return simulator::perform(matched, {method, path, query, body}, model_, changed, started_, now());
 }
 
+std::string panel_transport::without_untold(std::string_view operation, std::string body) const {
+  for (const auto& [asked, path] : untold_) {
+    if (asked != operation)
+      continue;
+    auto document = boost::json::parse(body);
+    auto* in = &document;
+    for (const auto& name : path | std::views::take(path.size() - 1))
+      in = in->is_object() ? in->as_object().if_contains(name) : nullptr;
+    if (in != nullptr && in->is_object())
+      in->as_object().erase(path.back());
+    body = boost::json::serialize(document);
+  }
+  return body;
+}
+
 void panel_transport::work_later(std::string_view method,
                                  const vf::request& what,
                                  const simulator::work_faults& changed,
@@ -109,6 +127,8 @@ vf::asio::awaitable<vf::exchange_outcome> panel_transport::exchange(vf::request 
     break;
   }
   auto reply = work(matched, method, what.target, what.body, changed);
+  if (reply.status / 100 == 2)
+    reply.body = without_untold(operation, std::move(reply.body));
   co_return vf::answer{reply.status, std::move(reply.body), {}};
 }
 

@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace skyengine::test {
@@ -32,6 +33,11 @@ public:
                  unsigned status = 500,
                  std::optional<std::int64_t> hypervisor = {});
   void clear_faults() noexcept { faults_.clear(); }
+  /// Answers to `operation` lack the member at `path` from now on, until `tell_all`.
+  void leave_out(std::string operation, std::vector<std::string> path) {
+    untold_.emplace_back(std::move(operation), std::move(path));
+  }
+  void tell_all() noexcept { untold_.clear(); }
 
   /// The panel as it is now.
   const simulator::model& look() {
@@ -55,6 +61,7 @@ private:
                         const std::string& target,
                         const std::string& body,
                         const simulator::work_faults& changed);
+  std::string without_untold(std::string_view operation, std::string body) const;
   void work_later(std::string_view method,
                   const net::virtfusion::request& what,
                   const simulator::work_faults& changed,
@@ -66,6 +73,7 @@ private:
   actors::runtime::steady_time begun_;
   simulator::moment started_;
   std::map<std::string, std::int64_t, std::less<>> seen_;
+  std::vector<std::pair<std::string, std::vector<std::string>>> untold_;
 };
 
 } // namespace skyengine::test

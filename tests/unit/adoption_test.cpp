@@ -22,7 +22,7 @@ adoption_catalogue catalogue() {
 }
 
 found_server found() {
-  return {{17}, user_id{7}, hypervisor_group_id{1}, small, true, false};
+  return {{17}, user_id{7}, hypervisor_group_id{1}, small, true, false, false};
 }
 
 std::string reason(const found_server& one, std::optional<plan_id> chosen = {}) {
@@ -52,7 +52,13 @@ TEST(Adoption, SaysWhyAServerIsLeft) {
   one.has_task = true;
   EXPECT_EQ(reason(one), "it has a task running");
   one = found();
-  one.resources.memory_mb = 3;
+  one.is_suspended.reset();
+  EXPECT_EQ(reason(one), "VirtFusion does not tell whether it is suspended");
+  one = found();
+  one.resources.reset();
+  EXPECT_EQ(reason(one, plan_id{"a-large"}), "VirtFusion does not tell all of its resources");
+  one = found();
+  one.resources->memory_mb = 3;
   EXPECT_EQ(reason(one), "no plan maps to a package of 3 MB, 40 GB, 2000 GB traffic, 2 cores");
   one = found();
   one.group = hypervisor_group_id{9};

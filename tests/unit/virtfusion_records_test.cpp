@@ -46,7 +46,7 @@ TEST(ReadServer, ReadsAWholeRecord) {
   EXPECT_EQ(server->hostname, "vps-12.example.net");
   EXPECT_EQ(server->commission_status, 3);
   EXPECT_TRUE(server->is_protected);
-  EXPECT_FALSE(server->is_suspended);
+  EXPECT_EQ(server->is_suspended, false);
   EXPECT_EQ(format_time(*server->built_at), "2026-02-03T04:05:06Z");
   EXPECT_EQ(format_time(*server->created_at), "2026-02-03T04:03:00Z");
   EXPECT_EQ(server->resources, (server_resources{2048, 40, 0, 2}));
@@ -57,7 +57,7 @@ TEST(ReadServer, ReadsAWholeRecord) {
   EXPECT_EQ(server->hypervisor, 4);
   EXPECT_EQ(server->group, hypervisor_group_id{2});
   ASSERT_TRUE(server->owner.has_value());
-  EXPECT_EQ(server->owner->id.value, 17);
+  EXPECT_EQ(server->owner->id, virtfusion_user_id{17});
   EXPECT_EQ(server->owner->ext_relation_id, user_id{42});
   EXPECT_FALSE(server->remote.has_value());
   EXPECT_TRUE(server->is_complete);
@@ -75,12 +75,29 @@ TEST(ReadServer, TakesNumbersAsStringsAndFlagsAsNumbers) {
   ASSERT_TRUE(server.has_value());
   EXPECT_EQ(server->id.value, 311);
   EXPECT_EQ(server->commission_status, 3);
-  EXPECT_TRUE(server->is_suspended);
+  EXPECT_EQ(server->is_suspended, true);
   EXPECT_FALSE(server->is_protected);
   EXPECT_FALSE(server->is_build_failed);
   EXPECT_TRUE(server->has_task());
   EXPECT_EQ(server->resources, (server_resources{2048, 40, 0, 0}));
   EXPECT_EQ(server->owner->ext_relation_id, user_id{42});
+}
+
+TEST(ReadServer, TellsResourcesOnlyWhereAllOfThemAreTold) {
+  const auto told = [](const std::string& resources) {
+    return read_server(
+             ok(R"({"data": {"id": 1, "state": "complete", "settings": {"resources": )" + resources + "}}}"))
+      ->told_resources();
+  };
+  EXPECT_EQ(told(R"({"memory": 2048, "storage": 40, "traffic": 0, "cpuCores": 2})"),
+            (server_resources{2048, 40, 0, 2}));
+  EXPECT_EQ(told(R"({"memory": 2048, "storage": 40, "traffic": null, "cpuCores": 2})"),
+            (server_resources{2048, 40, 0, 2}));
+  EXPECT_EQ(told(R"({"storage": 40, "traffic": 0, "cpuCores": 2})"), std::nullopt);
+  EXPECT_EQ(told(R"({"memory": 2048, "traffic": 0, "cpuCores": 2})"), std::nullopt);
+  EXPECT_EQ(told(R"({"memory": 2048, "storage": 40, "cpuCores": 2})"), std::nullopt);
+  EXPECT_EQ(told(R"({"memory": 2048, "storage": 40, "traffic": "?", "cpuCores": 2})"), std::nullopt);
+  EXPECT_EQ(told(R"({"memory": 2048, "storage": 40, "traffic": 0})"), std::nullopt);
 }
 
 TEST(ReadServer, NeedsNoMoreThanIdAndState) {
@@ -90,6 +107,7 @@ TEST(ReadServer, NeedsNoMoreThanIdAndState) {
   EXPECT_FALSE(server->is_built());
   EXPECT_FALSE(server->has_failed());
   EXPECT_FALSE(server->owner.has_value());
+  EXPECT_FALSE(server->is_suspended.has_value()) << "not told is not \"not suspended\"";
   EXPECT_FALSE(server->is_complete);
   EXPECT_FALSE(server->is_untouched());
 }
@@ -190,7 +208,7 @@ TEST(ReadServer, ReadsRemoteStateAsHypervisorsTellIt) {
     "disk": {"vda": {"capacity": "16106127360", "physical": "5", "allocation": "4294967296"},
              "vdb": {"capacity": 1, "allocation": null}}}}})"));
   ASSERT_TRUE(server.has_value() && server->remote.has_value());
-  EXPECT_TRUE(server->remote->is_running);
+  EXPECT_EQ(server->remote->is_running, true);
   EXPECT_EQ(server->remote->cpu_percent, 12.5);
   EXPECT_EQ(server->remote->memory_total_kib, 2'048'000);
   EXPECT_EQ(server->remote->memory_available_kib, 1'024'000);
@@ -202,10 +220,21 @@ TEST(ReadServer, TakesTheStateForRunningAndMissingFiguresForNone) {
   const auto server = read_server(ok(
     R"({"data": {"id": 1, "state": "complete", "remoteState": {"state": "running", "cpu": {"percent": "3"}}}})"));
   ASSERT_TRUE(server.has_value() && server->remote.has_value());
-  EXPECT_TRUE(server->remote->is_running);
+  EXPECT_EQ(server->remote->is_running, true);
   EXPECT_EQ(server->remote->cpu_percent, 3.0);
   EXPECT_FALSE(server->remote->memory_total_kib.has_value());
   EXPECT_FALSE(server->remote->disk_capacity_bytes.has_value());
+}
+
+TEST(ReadServer, DoesNotTakeAPowerThatIsNotToldForOff) {
+  const auto power_in = [](const std::string& remote) {
+    return read_server(ok(R"({"data": {"id": 1, "state": "complete", "remoteState": )" + remote + "}}"))
+      ->remote->is_running;
+  };
+  EXPECT_EQ(power_in(R"({"memory": {}})"), std::nullopt);
+  EXPECT_EQ(power_in(R"({"running": null, "state": null})"), std::nullopt);
+  EXPECT_EQ(power_in(R"({"running": false})"), false);
+  EXPECT_EQ(power_in(R"({"state": "shutoff"})"), false);
 }
 
 TEST(ReadCreatedServer, NeedsTheIdAlone) {
@@ -255,16 +284,26 @@ TEST(ReadServerPage, ReadsItemsAndCountsPages) {
   EXPECT_EQ(listed->last_page, 7);
   EXPECT_EQ(listed->total, 1301);
   ASSERT_EQ(listed->items.size(), 1U);
-  EXPECT_EQ(listed->items[0].owner.value, 1);
+  EXPECT_EQ(listed->items[0].owner, virtfusion_user_id{1});
   EXPECT_EQ(listed->items[0].hypervisor, 7);
-  EXPECT_TRUE(listed->items[0].is_suspended);
+  EXPECT_EQ(listed->items[0].is_suspended, true);
   EXPECT_EQ(format_time(*listed->items[0].created_at), "2026-03-30T14:41:27Z");
+}
+
+TEST(ReadServerPage, KnowsNoOwnerThatIsNotTold) {
+  const auto listed = read_server_page(ok(R"({"data": [{"id": 5}, {"id": 6, "owner": 0}]})"));
+  ASSERT_EQ(listed->items.size(), 2U);
+  for (const auto& item : listed->items) {
+    EXPECT_EQ(item.owner, std::nullopt);
+    EXPECT_EQ(item.is_suspended, std::nullopt);
+  }
 }
 
 TEST(ReadServerPage, IsOnePageWhenPagesAreNotCounted) {
   const auto listed = read_server_page(ok(R"({"data": []})"));
   ASSERT_TRUE(listed.has_value());
   EXPECT_EQ(listed->last_page, 1);
+  EXPECT_EQ(listed->total, std::nullopt) << "not told is not 0";
   EXPECT_THAT(listed->items, IsEmpty());
 }
 

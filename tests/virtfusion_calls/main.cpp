@@ -131,9 +131,9 @@ void tell_story(caller& panel) {
     wait_for(panel, id, is_idle);
   }
   panel.get(suspend_server(id));
-  wait_for(panel, id, [](const auto& record) { return record.is_suspended && !record.has_task(); });
+  wait_for(panel, id, [](const auto& record) { return record.is_suspended == true && !record.has_task(); });
   panel.get(unsuspend_server(id));
-  wait_for(panel, id, [](const auto& record) { return !record.is_suspended && !record.has_task(); });
+  wait_for(panel, id, [](const auto& record) { return record.is_suspended == false && !record.has_task(); });
   panel.get(change_package(id, packages.at(1).id));
   wait_for(panel, id, is_idle);
   const package_parts none{false, false, false, false, true};
