@@ -20,17 +20,6 @@ constexpr std::chrono::milliseconds longest_interval = 15s;
 
 } // namespace
 
-asio::awaitable<std::optional<action_id>> control_saga::give_way() {
-  const auto next =
-    co_await services_.sagas.give_way(state_.ref(), true, settling_from_now(), services_.business.now());
-  if (!next || !*next) {
-    static_cast<void>(co_await pause(200ms));
-    co_return std::nullopt;
-  }
-  say(log::level::info, "an action gives way to delete");
-  co_return **next;
-}
-
 void control_saga::on_loaded() {
   if (overdue_ != runtime::steady_time{})
     return;
@@ -53,9 +42,7 @@ asio::awaitable<control_saga::looked> control_saga::look() {
                                "the server's record does not tell " + std::string{untold}};
     if (found.has_value() || is_answer(found.error().what))
       co_return std::move(found);
-    say(log::level::warn, "a server cannot be looked at", found.error().text);
-    co_await tell_overdue(found.error().text);
-    if (!co_await pause(wait_after(failures, found.error())))
+    if (!co_await try_again_after(found.error(), failures, "a server cannot be looked at"))
       break;
   }
   co_return std::nullopt;
@@ -217,6 +204,13 @@ asio::awaitable<void> control_saga::tell_overdue(std::string why) {
     co_return;
   co_await raise("action_unfinished", "an action does not come to its end: it is tried on and on",
                  std::move(why));
+}
+
+asio::awaitable<bool>
+control_saga::try_again_after(vf::call_failure failed, int failures, std::string_view what) {
+  say(log::level::warn, what, failed.text);
+  co_await tell_overdue(failed.text);
+  co_return co_await pause(wait_after(failures, failed));
 }
 
 void control_saga::pass(std::string_view point) const {

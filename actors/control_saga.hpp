@@ -23,7 +23,7 @@ protected:
   using looked = std::optional<vf::call_result<vf::server_record>>;
 
   bool may_give_way() const noexcept override { return true; }
-  awaitable<std::optional<action_id>> give_way() override;
+  awaitable<std::optional<action_id>> give_way() override { return hand_over(true); }
   void on_loaded() override;
 
   /// What `seen` does not tell of what this saga decides by; empty when it tells all of it.
@@ -77,6 +77,8 @@ protected:
   awaitable<void> raise(std::string kind, std::string_view what, std::string why);
   /// Raises an alert when this run goes on for so long that an operator should know; once.
   awaitable<void> tell_overdue(std::string why);
+  /// Says why something is tried again, tells who should know, and waits; false when stopped, or nudged.
+  awaitable<bool> try_again_after(vf::call_failure failed, int failures, std::string_view what);
   /// `suspend.after_call` of this saga's kind.
   void pass(std::string_view point) const;
 

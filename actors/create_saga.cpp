@@ -55,15 +55,10 @@ private:
 
   asio::awaitable<std::optional<action_id>> give_way() override {
     turn_ = {};
-    const auto next = co_await services_.sagas.give_way(state_.ref(), is_sent_here_, settling_from_now(),
-                                                        services_.business.now());
-    if (!next || !*next) {
-      static_cast<void>(co_await pause(200ms));
-      co_return std::nullopt;
-    }
-    say(log::level::info, "create gives way to delete");
-    report_({saga_stage::failed});
-    co_return **next;
+    const auto next = co_await hand_over(is_sent_here_);
+    if (next)
+      report_({saga_stage::failed});
+    co_return next;
   }
 
   bool may_abandon() const noexcept override {

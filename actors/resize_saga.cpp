@@ -140,9 +140,7 @@ private:
         left += left.empty() ? "" : ")";
         continue;
       }
-      say(log::level::warn, "a change of plan is looked at, and asked for again", failed->text);
-      co_await tell_overdue(failed->text);
-      if (!co_await pause(wait_after(failures, *failed)))
+      if (!co_await try_again_after(*failed, failures, "a change of plan is looked at, and asked for again"))
         co_return outcome::interrupted;
     }
   }

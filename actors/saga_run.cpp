@@ -37,6 +37,17 @@ runtime::asio::awaitable<std::optional<action_id>> saga_run::run() {
   co_return std::nullopt;
 }
 
+runtime::asio::awaitable<std::optional<action_id>> saga_run::hand_over(bool is_resolved) {
+  const auto next = co_await services_.sagas.give_way(state_.ref(), is_resolved, settling_from_now(),
+                                                      services_.business.now());
+  if (!next || !*next) {
+    static_cast<void>(co_await pause(200ms));
+    co_return std::nullopt;
+  }
+  say(log::level::info, "an action gives way to delete");
+  co_return **next;
+}
+
 runtime::asio::awaitable<bool> saga_run::load() {
   for (int failures = 1; !is_stopping(); ++failures) {
     auto loaded = co_await services_.sagas.load(action_);

@@ -42,6 +42,8 @@ protected:
   virtual bool may_give_way() const noexcept { return false; }
   /// Ends the saga in favour of the delete that waits; nullopt when the row is to be read again.
   virtual awaitable<std::optional<action_id>> give_way() { co_return std::nullopt; }
+  /// What `give_way` is made of. `is_resolved`: the create's open attempt has surely made nothing.
+  awaitable<std::optional<action_id>> hand_over(bool is_resolved);
   /// Whether what an operator gave up may be ended now.
   virtual bool may_abandon() const noexcept { return false; }
   virtual awaitable<outcome> abandon() { co_return outcome::reload; }

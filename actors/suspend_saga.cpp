@@ -157,9 +157,7 @@ private:
         taken_until_ = now() + services_.options.settle;
         continue;
       }
-      say(log::level::warn, "a suspension is looked at, and asked for again", failed->text);
-      co_await tell_overdue(failed->text);
-      if (!co_await pause(wait_after(failures, *failed)))
+      if (!co_await try_again_after(*failed, failures, "a suspension is looked at, and asked for again"))
         co_return outcome::interrupted;
     }
   }

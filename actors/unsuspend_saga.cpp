@@ -83,9 +83,8 @@ private:
         taken_until = now() + services_.options.settle;
         continue;
       }
-      say(log::level::warn, "the end of a suspension is looked at, and asked for again", failed->text);
-      co_await tell_overdue(failed->text);
-      if (!co_await pause(wait_after(failures, *failed)))
+      if (!co_await try_again_after(*failed, failures,
+                                    "the end of a suspension is looked at, and asked for again"))
         co_return outcome::interrupted;
     }
   }
