@@ -131,7 +131,7 @@ protected:
   /// The server, once `holds` does.
   server_record wait_for(virtfusion_server_id id, const std::function<bool(const server_record&)>& holds) {
     for (int looks = 0; looks < 200; ++looks)
-      if (const auto record = get(get_server(id)); holds(record))
+      if (auto record = get(get_server(id)); holds(record))
         return record;
     throw std::runtime_error("the server did not come into that state");
   }
