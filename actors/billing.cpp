@@ -61,6 +61,15 @@ using stop_flag = std::shared_ptr<bool>;
 
 using failing_users = std::map<std::int64_t, error>;
 
+void tell(const db::passed_limit& one) {
+  const auto alert = "spending_" + one.kind;
+  log::warn("a user's month has come to a spending limit", {{"alert", alert},
+                                                            {"user_id", one.user.value},
+                                                            {"limit", to_string(one.limit)},
+                                                            {"so_far", to_string(one.so_far)},
+                                                            {"currency", one.currency.value}});
+}
+
 /// Users of an hour, cut into batches that several lanes take in turn; those that failed before stand alone.
 class hour_batches {
 public:
@@ -212,6 +221,8 @@ private:
         users += closed->users;
         closed_.charges += static_cast<std::uint64_t>(closed->charges);
         closed_.corrections += static_cast<std::uint64_t>(closed->corrections);
+        for (const auto& one : closed->passed)
+          tell(one);
       } else if (const auto asked = co_await look_up_permission(); !asked) {
         // It is not these users.
         fail(asked.error());

@@ -86,17 +86,19 @@ constexpr statement tell_passed_limits{"billing_tell_limits", R"sql(
     UPDATE passed_limits p SET begun_at = NULL
       FROM reached r
      WHERE r.kind = 'suspend' AND (p.user_id, p.month, p.kind) = (r.user_id, r.month, 'suspend')
-       AND p.begun_at IS NOT NULL)
-  INSERT INTO outbox (kind, subject, body, created_at)
-  SELECT 'alert', 'spending_' || kind || ' ' || user_id,
-         jsonb_build_object('alert', 'spending_' || kind, 'userId', user_id,
-                            'month', to_char(month AT TIME ZONE 'UTC', 'YYYY-MM'), 'currency', currency,
-                            'limit', to_char(limit_micros / 1000000.0, 'FM9999999999990.009999'),
-                            'soFar', to_char(month_micros / 1000000.0, 'FM9999999999990.009999'))
-         || CASE kind WHEN 'suspend' THEN '{"note": "the servers of this user are being suspended"}'::jsonb
-                      ELSE '{}' END,
-         hour + interval '1 hour'
-    FROM passed ORDER BY user_id, kind)sql"};
+       AND p.begun_at IS NOT NULL),
+  told AS (
+    INSERT INTO outbox (kind, subject, body, created_at)
+    SELECT 'alert', 'spending_' || kind || ' ' || user_id,
+           jsonb_build_object('alert', 'spending_' || kind, 'userId', user_id,
+                              'month', to_char(month AT TIME ZONE 'UTC', 'YYYY-MM'), 'currency', currency,
+                              'limit', to_char(limit_micros / 1000000.0, 'FM9999999999990.009999'),
+                              'soFar', to_char(month_micros / 1000000.0, 'FM9999999999990.009999'))
+           || CASE kind WHEN 'suspend' THEN '{"note": "the servers of this user are being suspended"}'::jsonb
+                        ELSE '{}' END,
+           hour + interval '1 hour'
+      FROM passed ORDER BY user_id, kind)
+  SELECT user_id, kind, currency, limit_micros, month_micros FROM passed ORDER BY user_id, kind)sql"};
 
 // A charge that is there already is an error: the account says that the hour was open.
 // Each sum has its transaction's id before it is inserted: nothing has to be joined, of which PostgreSQL does
@@ -379,12 +381,23 @@ billing_store::close(std::int64_t token, sys_seconds hour, std::vector<std::int6
     if (!loaded.rechecked.empty())
       if (const auto forgotten = co_await t.run(forget_rechecks, loaded.rechecked); !forgotten)
         co_return forgotten.error();
-    if (!limited.empty())
-      if (const auto told = co_await t.run(tell_passed_limits, limited, since_epoch(hour)); !told)
+    closed_batch batch{static_cast<std::int64_t>(closed_users.size()), charges.rows.size(),
+                       corrections.rows.size()};
+    if (!limited.empty()) {
+      const auto told = co_await t.run(tell_passed_limits, limited, since_epoch(hour));
+      if (!told)
         co_return told.error();
+      for (std::size_t i = 0; i < told->size(); ++i) {
+        const auto r = (*told)[i];
+        batch.passed.push_back({r.get<user_id>("user_id"),
+                                r.get<std::string>("kind"),
+                                r.get<currency_code>("currency"),
+                                {r.get<std::int64_t>("limit_micros")},
+                                {r.get<std::int64_t>("month_micros")}});
+      }
+    }
     passed_("billing.before_commit");
-    co_return closed_batch{static_cast<std::int64_t>(closed_users.size()), charges.rows.size(),
-                           corrections.rows.size()};
+    co_return batch;
   };
   const auto closed = co_await db_.transact(body);
   if (closed) {

@@ -3,6 +3,7 @@
 #include "db/database.hpp"
 #include "domain/billing.hpp"
 #include "domain/clock.hpp"
+#include "domain/ids.hpp"
 
 #include <boost/asio/awaitable.hpp>
 
@@ -10,6 +11,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <unordered_map>
 #include <utility>
@@ -42,10 +44,22 @@ struct closable_hour {
 };
 
 /// What one batch has written.
+/// A limit that a user's month has come to, with an hour that was closed.
+struct passed_limit {
+  user_id user;
+  /// `alert` or `suspend`.
+  std::string kind;
+  currency_code currency;
+  money limit;
+  money so_far;
+};
+
 struct closed_batch {
   std::int64_t users = 0;
   std::int64_t charges = 0;
   std::int64_t corrections = 0;
+  /// Told to the outbox, each once a month.
+  std::vector<passed_limit> passed = {};
 };
 
 /// Closes hours: exactly once for each user, whoever else tries at the same time.

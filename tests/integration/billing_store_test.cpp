@@ -234,6 +234,20 @@ TEST_F(SpendingLimits, AreToldOnceAMonthWhenTheyAreReached) {
             "alert 13699, suspend 20548");
 }
 
+TEST_F(SpendingLimits, AreNamedByTheHourThatCameToThem) {
+  add_active_server(7, at(2, 10));
+  limit(7, "13699");
+  close_until(at(2, 11));
+  const auto reached = test::run(loop, store.close(token, at(2, 11), {7})).value().passed;
+  ASSERT_EQ(reached.size(), 1u);
+  EXPECT_EQ(reached[0].user, user_id{7});
+  EXPECT_EQ(reached[0].kind, "alert");
+  EXPECT_EQ(reached[0].currency.value, "USD");
+  EXPECT_EQ(reached[0].limit.micros, 13'699);
+  EXPECT_EQ(reached[0].so_far.micros, 13'699);
+  EXPECT_TRUE(test::run(loop, store.close(token, at(2, 12), {7})).value().passed.empty());
+}
+
 TEST_F(SpendingLimits, CountEachMonthAnew) {
   add_active_server(7, at(30, 22));
   limit(7, "13699");
