@@ -221,7 +221,7 @@ struct hour_figures {
 };
 
 hour_figures measure_hour(int users, int servers, int turns) {
-  const auto first = month + 10 * 24h;
+  const auto first = month + 24h;
   billing_site site{users, servers, first};
   const auto idle = bench::memory_of(getpid(), "VmRSS");
   // What is caught up, and what the caches of PostgreSQL and the engine learn, is not an hour's work.

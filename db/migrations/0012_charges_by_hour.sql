@@ -5,16 +5,20 @@ ALTER TABLE charges DROP CONSTRAINT charges_pkey;
 ALTER TABLE charges ADD PRIMARY KEY (hour, server_id);
 
 -- The newest charge of a server within [since, before), which are full hours; all NULL where there is none. Most servers
--- have one in the hour before.
+-- have one in the hour before; none has one from before its creation.
 CREATE FUNCTION last_charge(server bigint, since timestamptz, before timestamptz) RETURNS charges
 LANGUAGE plpgsql STABLE AS $$
 DECLARE
   newest charges;
   at     timestamptz := before - interval '1 hour';
+  first  timestamptz;
 BEGIN
-  WHILE at >= since LOOP
+  WHILE at >= coalesce(first, since) LOOP
     SELECT * INTO newest FROM charges WHERE hour = at AND server_id = server;
     EXIT WHEN FOUND;
+    IF first IS NULL THEN
+      SELECT greatest(since, date_trunc('hour', s.created_at, 'UTC')) INTO first FROM servers s WHERE s.id = server;
+    END IF;
     at := at - interval '1 hour';
   END LOOP;
   RETURN newest;
