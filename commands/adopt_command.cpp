@@ -5,6 +5,7 @@
 #include "commands/command_line_faults.hpp"
 #include "commands/commands.hpp"
 #include "commands/database_session.hpp"
+#include "commands/virtfusion_link.hpp"
 #include "db/adoption_store.hpp"
 #include "db/catalogue_store.hpp"
 #include "db/node_store.hpp"
@@ -43,7 +44,7 @@ using namespace std::chrono_literals;
 
 constexpr int something_left = 3;
 // Beside a running engine, which has its own calls under way.
-constexpr std::int64_t most_calls = 4;
+constexpr std::size_t most_calls = 4;
 constexpr auto page_patience = 60s;
 constexpr auto probe_patience = 20s;
 
@@ -278,26 +279,17 @@ int adopt(const context& given, const adopt_options& options) {
     std::fprintf(stderr, "skyengine: %s\n", choices.error().detail.c_str());
     return bad_command_line;
   }
-  const auto& virtfusion = given.settings.virtfusion;
-  const auto base = vf::parse_api_base(virtfusion.api_url);
-  if (!base)
-    return failed(base.error());
-  if (const auto usable = vf::check_ca_file(virtfusion.ca_file); !usable)
-    return failed(usable.error());
+  auto way = virtfusion_transport_options(given.settings.virtfusion);
+  if (!way)
+    return failed(way.error());
   if (const auto there = check_database_exists(given.settings, given.data_dir); !there)
     return failed(there.error());
   auto session = database_session::open(given.settings, given.data_dir);
   if (!session)
     return failed(session.error());
   warn_of_place(**session, given.settings, given.data_dir);
-  vf::http_transport_options way;
-  way.base = *base;
-  way.token = secret{virtfusion.api_token};
-  way.verify_tls = virtfusion.ssl_verify;
-  way.ca_file = virtfusion.ca_file;
-  way.max_connections = static_cast<std::size_t>(
-    std::min<std::int64_t>(most_calls, static_cast<std::int64_t>(virtfusion.max_in_flight)));
-  installation_adopter taker{std::move(*session), way, std::move(*choices), options.is_dry_run};
+  way->max_connections = std::min(most_calls, way->max_connections);
+  installation_adopter taker{std::move(*session), *way, std::move(*choices), options.is_dry_run};
   auto ended_by = 0;
   asio::signal_set signals{taker.loop(), SIGTERM, SIGINT};
   signals.async_wait([&](boost::system::error_code cancelled, int signal) {

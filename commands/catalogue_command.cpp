@@ -252,18 +252,13 @@ void say(const char* kind, const std::string& id, db::upsert done) {
 asio::awaitable<result<>> apply(db::catalogue_store& store, catalogue all, instant now) {
   if (all.plans.empty() && all.regions.empty())
     std::puts("nothing to apply: there are no [plans.<id>] and no [regions.<id>]");
-  for (const auto& one : all.plans) {
-    const auto done = co_await store.put_plan(one, "command line", now);
-    if (!done)
-      co_return error{done.error().code, "plan " + one.id.value + ": " + done.error().detail};
-    say("plan", one.id.value, *done);
-  }
-  for (const auto& one : all.regions) {
-    const auto done = co_await store.put_region(one, "command line", now);
-    if (!done)
-      co_return error{done.error().code, "region " + one.id.value + ": " + done.error().detail};
-    say("region", one.id.value, *done);
-  }
+  const auto done = co_await store.put_all(all.plans, all.regions, "command line", now);
+  if (!done)
+    co_return error{done.error().code, done.error().detail + "; nothing was changed"};
+  for (std::size_t i = 0; i < all.plans.size(); ++i)
+    say("plan", all.plans[i].id.value, done->plans[i]);
+  for (std::size_t i = 0; i < all.regions.size(); ++i)
+    say("region", all.regions[i].id.value, done->regions[i]);
   co_return result<>{};
 }
 

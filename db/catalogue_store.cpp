@@ -154,6 +154,48 @@ finish_upsert(transaction& tx, upsert done, std::string actor, std::string targe
   co_return done;
 }
 
+asio::awaitable<result<upsert>>
+write_plan(transaction& tx, const plan& value, const std::string& actor, instant now) {
+  auto done = upsert::created;
+  auto written = co_await tx.run(insert_plan, value.id, value.name, value.currency, value.package,
+                                 value.os_templates, value.ipv6, value.active, now);
+  if (!written)
+    co_return written.error();
+  if (written->affected() == 0) {
+    const auto stored = co_await tx.run(lock_plan, value.id);
+    if (!stored)
+      co_return stored.error();
+    if (stored->front().get<currency_code>("currency") != value.currency)
+      co_return error{errc::conflict, "the currency of a plan never changes: make another plan"};
+    written = co_await tx.run(update_plan, value.id, value.name, value.package, value.os_templates,
+                              value.ipv6, value.active, now);
+    if (!written)
+      co_return written.error();
+    done = written->affected() > 0 ? upsert::changed : upsert::unchanged;
+  }
+  const auto terms =
+    co_await tx.run(put_terms, value.id, value.terms.monthly_price.micros, value.terms.hours_per_month,
+                    to_string(value.terms.basis), to_string(value.terms.granularity), now);
+  if (!terms)
+    co_return terms.error();
+  if (done == upsert::unchanged && terms->affected() > 0)
+    done = upsert::changed;
+  co_return co_await finish_upsert(tx, done, actor, "plan " + value.id.value, now);
+}
+
+asio::awaitable<result<upsert>>
+write_region(transaction& tx, const region& value, const std::string& actor, instant now) {
+  auto done = upsert::created;
+  auto written = co_await tx.run(insert_region, value.id, value.name, value.group, value.active, now);
+  if (written && written->affected() == 0) {
+    written = co_await tx.run(update_region, value.id, value.name, value.group, value.active, now);
+    done = written && written->affected() > 0 ? upsert::changed : upsert::unchanged;
+  }
+  if (!written)
+    co_return written.error();
+  co_return co_await finish_upsert(tx, done, actor, "region " + value.id.value, now);
+}
+
 } // namespace
 
 asio::awaitable<result<upsert>> catalogue_store::put_user(user value, std::string actor, instant now) {
@@ -178,47 +220,34 @@ asio::awaitable<result<upsert>> catalogue_store::put_user(user value, std::strin
 }
 
 asio::awaitable<result<upsert>> catalogue_store::put_plan(plan value, std::string actor, instant now) {
-  const auto body = [&](transaction& tx) -> asio::awaitable<result<upsert>> {
-    auto done = upsert::created;
-    auto written = co_await tx.run(insert_plan, value.id, value.name, value.currency, value.package,
-                                   value.os_templates, value.ipv6, value.active, now);
-    if (!written)
-      co_return written.error();
-    if (written->affected() == 0) {
-      const auto stored = co_await tx.run(lock_plan, value.id);
-      if (!stored)
-        co_return stored.error();
-      if (stored->front().get<currency_code>("currency") != value.currency)
-        co_return error{errc::conflict, "the currency of a plan never changes: make another plan"};
-      written = co_await tx.run(update_plan, value.id, value.name, value.package, value.os_templates,
-                                value.ipv6, value.active, now);
-      if (!written)
-        co_return written.error();
-      done = written->affected() > 0 ? upsert::changed : upsert::unchanged;
-    }
-    const auto terms =
-      co_await tx.run(put_terms, value.id, value.terms.monthly_price.micros, value.terms.hours_per_month,
-                      to_string(value.terms.basis), to_string(value.terms.granularity), now);
-    if (!terms)
-      co_return terms.error();
-    if (done == upsert::unchanged && terms->affected() > 0)
-      done = upsert::changed;
-    co_return co_await finish_upsert(tx, done, actor, "plan " + value.id.value, now);
-  };
+  const auto body = [&](transaction& tx) { return write_plan(tx, value, actor, now); };
   co_return co_await db_.transact(body);
 }
 
 asio::awaitable<result<upsert>> catalogue_store::put_region(region value, std::string actor, instant now) {
-  const auto body = [&](transaction& tx) -> asio::awaitable<result<upsert>> {
-    auto done = upsert::created;
-    auto written = co_await tx.run(insert_region, value.id, value.name, value.group, value.active, now);
-    if (written && written->affected() == 0) {
-      written = co_await tx.run(update_region, value.id, value.name, value.group, value.active, now);
-      done = written && written->affected() > 0 ? upsert::changed : upsert::unchanged;
+  const auto body = [&](transaction& tx) { return write_region(tx, value, actor, now); };
+  co_return co_await db_.transact(body);
+}
+
+asio::awaitable<result<catalogue_store::all_done>> catalogue_store::put_all(std::vector<plan> plans,
+                                                                            std::vector<region> regions,
+                                                                            std::string actor,
+                                                                            instant now) {
+  const auto body = [&](transaction& tx) -> asio::awaitable<result<all_done>> {
+    all_done all;
+    for (const auto& one : plans) {
+      const auto done = co_await write_plan(tx, one, actor, now);
+      if (!done)
+        co_return error{done.error().code, "plan " + one.id.value + ": " + done.error().detail};
+      all.plans.push_back(*done);
     }
-    if (!written)
-      co_return written.error();
-    co_return co_await finish_upsert(tx, done, actor, "region " + value.id.value, now);
+    for (const auto& one : regions) {
+      const auto done = co_await write_region(tx, one, actor, now);
+      if (!done)
+        co_return error{done.error().code, "region " + one.id.value + ": " + done.error().detail};
+      all.regions.push_back(*done);
+    }
+    co_return all;
   };
   co_return co_await db_.transact(body);
 }

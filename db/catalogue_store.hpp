@@ -25,6 +25,15 @@ public:
   asio::awaitable<result<upsert>> put_plan(plan value, std::string actor, instant now);
   asio::awaitable<result<upsert>> put_region(region value, std::string actor, instant now);
 
+  /// What became of each, in their order.
+  struct all_done {
+    std::vector<upsert> plans;
+    std::vector<upsert> regions;
+  };
+  /// All of them or, with an error that names the first that cannot be, none.
+  asio::awaitable<result<all_done>>
+  put_all(std::vector<plan> plans, std::vector<region> regions, std::string actor, instant now);
+
   /// errc::not_found when there is none.
   asio::awaitable<result<user>> find_user(user_id id);
   asio::awaitable<result<plan>> find_plan(plan_id id);

@@ -376,6 +376,38 @@ TEST_F(CommandLine, AKeyOrCatalogueForAnotherDatabaseThanWasMeantIsTold) {
   EXPECT_THAT(run({"check"}, at_demo).output, HasSubstr(" (the demo's: serve refuses it)\n"));
 }
 
+TEST_F(CommandLine, ACatalogueIsAppliedAsAWholeOrNotAtAll) {
+  const test::temporary_folder folder;
+  const test::test_database store;
+  const auto file = (folder.path() / "catalogue.toml").string();
+  const auto apply = [&](const std::string& large, const std::string& currency) {
+    const auto plan = [](const std::string& id, const std::string& price, const std::string& in) {
+      return "[plans." + id + "]\nname = \"" + id + "\"\nprice = \"" + price + "\"\ncurrency = \"" + in +
+             "\"\nvirtfusion_package_id = 1\n";
+    };
+    std::ofstream{file} << plan("large", large, "USD") << plan("small", "5.00", currency);
+    return run({"catalogue", "apply", file}, {{"DATABASE_URL", store.url()}});
+  };
+  const auto first = apply("40.00", "USD");
+  EXPECT_EQ(first.code, 0) << first.errors;
+  EXPECT_EQ(first.output, "created   plan large\ncreated   plan small\n");
+  const auto refused = apply("50.00", "EUR");
+  EXPECT_EQ(refused.code, 1);
+  EXPECT_EQ(refused.output, "");
+  EXPECT_THAT(refused.errors,
+              HasSubstr("plan small: the currency of a plan never changes: make another plan; "
+                        "nothing was changed\n"));
+  EXPECT_EQ(test::run_sql(store.url(), "SELECT count(*) || ' ' || max(price_micros) FROM plan_prices WHERE "
+                                       "plan_id = 'large'"),
+            "1 40000000");
+}
+
+TEST_F(CommandLine, AdoptNamesTheSettingThatItLacks) {
+  const auto told = run({"adopt", "--dry-run"}, {{"DATABASE_URL", "postgresql://127.0.0.1:1/nowhere"}});
+  EXPECT_EQ(told.code, 1);
+  EXPECT_EQ(told.errors, "skyengine: virtfusion.api_url is not set (VIRTFUSION_API_URL)\n");
+}
+
 TEST_F(CommandLine, AuditRefusesADatabaseOfAnotherVersionAndLeavesItSo) {
   const test::test_database store{{}};
   test::run_sql(store.url(), "DROP TABLE schema_migrations");
