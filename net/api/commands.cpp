@@ -499,6 +499,7 @@ result<server_query> parse_server_query(std::string_view list, const query_param
   std::vector<field_error> faults;
   server_query wanted;
   wanted.page = read_page(list, query, faults);
+  wanted.user = read_user(query, faults);
   if (const auto* states = find_parameter(query, "state", faults))
     wanted.states = read_states(*states, faults);
   if (const auto* label = find_parameter(query, "label", faults)) {
@@ -510,7 +511,7 @@ result<server_query> parse_server_query(std::string_view list, const query_param
   }
   if (const auto* reference = find_parameter(query, "externalReference", faults))
     wanted.external_reference = *reference;
-  refuse_others(query, {"limit", "cursor", "state", "label", "externalReference"}, faults);
+  refuse_others(query, {"limit", "cursor", "userId", "state", "label", "externalReference"}, faults);
   if (wanted.page.after && !parse_id(*wanted.page.after))
     faults.push_back({"cursor", "is none that this list gave"});
   if (!faults.empty())

@@ -78,6 +78,7 @@ struct page_request {
 
 struct server_query {
   page_request page;
+  std::optional<user_id> user;
   std::vector<server_state> states;
   std::optional<std::pair<std::string, std::string>> label;
   std::optional<std::string> external_reference;
