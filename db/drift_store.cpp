@@ -220,7 +220,8 @@ constexpr statement count_by_kind{
 
 constexpr statement list_drift{"drift_list", R"sql(
   SELECT d.* FROM drift d
-   WHERE d.id < $1::bigint AND ($2::text IS NULL OR d.state = $2::text) ORDER BY d.id DESC LIMIT $3::integer)sql"};
+   WHERE d.id < $1::bigint AND ($2::text IS NULL OR d.state = $2::text) AND ($3::text IS NULL OR d.kind = $3::text)
+   ORDER BY d.id DESC LIMIT $4::integer)sql"};
 
 constexpr statement find_drift{"drift_find", "SELECT d.* FROM drift d WHERE d.id = $1::bigint"};
 constexpr statement lock_drift{
@@ -601,10 +602,11 @@ asio::awaitable<result<std::map<drift_kind, std::int64_t>>> drift_store::count_o
 }
 
 asio::awaitable<result<std::vector<drift_record>>>
-drift_store::list(std::optional<drift_state> state, std::optional<std::int64_t> before, int limit) {
-  const auto text = state ? std::optional{std::string{to_string(*state)}} : std::nullopt;
-  const auto found =
-    co_await db_.run(list_drift, before.value_or(std::numeric_limits<std::int64_t>::max()), text, limit);
+drift_store::list(drift_filter filter, std::optional<std::int64_t> before, int limit) {
+  const auto state = filter.state ? std::optional{std::string{to_string(*filter.state)}} : std::nullopt;
+  const auto kind = filter.kind ? std::optional{std::string{to_string(*filter.kind)}} : std::nullopt;
+  const auto below = before.value_or(std::numeric_limits<std::int64_t>::max());
+  const auto found = co_await db_.run(list_drift, below, state, kind, limit);
   if (!found)
     co_return found.error();
   std::vector<drift_record> all;

@@ -88,6 +88,12 @@ struct drift_news {
   std::string seen;
 };
 
+struct drift_filter {
+  /// nullopt: any.
+  std::optional<drift_state> state;
+  std::optional<drift_kind> kind;
+};
+
 /// Drift: what was found and what became of it, with the holds, events and alerts that belong to it.
 class drift_store {
 public:
@@ -137,7 +143,7 @@ public:
   asio::awaitable<result<std::map<drift_kind, std::int64_t>>> count_open();
   /// Newest first, those before `before` (nullopt: from the newest), at most `limit`.
   asio::awaitable<result<std::vector<drift_record>>>
-  list(std::optional<drift_state> state, std::optional<std::int64_t> before, int limit);
+  list(drift_filter filter, std::optional<std::int64_t> before, int limit);
   /// errc::not_found
   asio::awaitable<result<drift_record>> find(std::int64_t id);
 

@@ -250,20 +250,32 @@ std::optional<user_id> read_user(const query_parameters& query, std::vector<fiel
   return user_id{*id};
 }
 
+std::optional<instant>
+read_time(const query_parameters& query, std::string_view name, std::vector<field_error>& faults) {
+  const auto* text = find_parameter(query, name, faults);
+  if (text == nullptr)
+    return std::nullopt;
+  const auto at = parse_time(*text);
+  if (at)
+    return *at;
+  faults.push_back({std::string{name}, at.error().detail});
+  return std::nullopt;
+}
+
 /// A bound of hours: the first full second at or after the time that is given.
 std::chrono::sys_seconds read_bound(const query_parameters& query,
                                     std::string_view name,
                                     std::chrono::sys_seconds without,
                                     std::vector<field_error>& faults) {
-  const auto* text = find_parameter(query, name, faults);
-  if (text == nullptr)
-    return without;
-  const auto at = parse_time(*text);
-  if (!at) {
-    faults.push_back({std::string{name}, at.error().detail});
-    return without;
-  }
-  return std::chrono::ceil<std::chrono::seconds>(*at);
+  const auto at = read_time(query, name, faults);
+  return at ? std::chrono::ceil<std::chrono::seconds>(*at) : without;
+}
+
+std::string not_one_of(std::span<const std::string_view> choices) {
+  std::string reason = "is not one of ";
+  for (const auto choice : choices)
+    reason.append(choice == choices.front() ? "" : ", ").append(choice);
+  return reason;
 }
 
 std::optional<std::pair<std::chrono::sys_seconds, std::chrono::sys_seconds>>
@@ -477,12 +489,7 @@ take_choice(query_parameters& query, std::string_view name, std::span<const std:
     return std::optional<std::size_t>{};
   const auto chosen = std::find(choices.begin(), choices.end(), first->value);
   if (chosen == choices.end() || std::count_if(query.begin(), query.end(), has_name) > 1) {
-    std::string reason = "is not one of ";
-    for (const auto choice : choices)
-      reason.append(choice == choices.front() ? "" : ", ").append(choice);
-    return error{errc::malformed_request,
-                 "query parameter " + std::string{name} + ": " + reason,
-                 {{std::string{name}, reason}}};
+    return unreadable({{std::string{name}, not_one_of(choices)}});
   }
   query.erase(first);
   return std::optional{static_cast<std::size_t>(chosen - choices.begin())};
@@ -492,6 +499,7 @@ result<server_query> parse_server_query(std::string_view list, const query_param
   std::vector<field_error> faults;
   server_query wanted;
   wanted.page = read_page(list, query, faults);
+  wanted.user = read_user(query, faults);
   if (const auto* states = find_parameter(query, "state", faults))
     wanted.states = read_states(*states, faults);
   if (const auto* label = find_parameter(query, "label", faults)) {
@@ -503,7 +511,7 @@ result<server_query> parse_server_query(std::string_view list, const query_param
   }
   if (const auto* reference = find_parameter(query, "externalReference", faults))
     wanted.external_reference = *reference;
-  refuse_others(query, {"limit", "cursor", "state", "label", "externalReference"}, faults);
+  refuse_others(query, {"limit", "cursor", "userId", "state", "label", "externalReference"}, faults);
   if (wanted.page.after && !parse_id(*wanted.page.after))
     faults.push_back({"cursor", "is none that this list gave"});
   if (!faults.empty())
@@ -524,6 +532,26 @@ result<charge_query> parse_charge_query(std::string_view list, const query_param
     if (!wanted.after)
       faults.push_back({"cursor", "is none that this list gave"});
   }
+  if (!faults.empty())
+    return unreadable(std::move(faults));
+  return wanted;
+}
+
+result<series_query> parse_series_query(const query_parameters& query) {
+  std::vector<field_error> faults;
+  series_query wanted;
+  if (const auto* text = find_parameter(query, "step", faults)) {
+    const auto* const found = std::find(series_steps.begin(), series_steps.end(), *text);
+    if (found == series_steps.end())
+      faults.push_back({"step", not_one_of(series_steps)});
+    else
+      wanted.step = static_cast<std::size_t>(found - series_steps.begin());
+  }
+  wanted.from = read_time(query, "from", faults);
+  wanted.to = read_time(query, "to", faults);
+  refuse_others(query, {"from", "to", "step"}, faults);
+  if (wanted.from && wanted.to && *wanted.to < *wanted.from)
+    faults.push_back({"to", "is before from"});
   if (!faults.empty())
     return unreadable(std::move(faults));
   return wanted;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "domain/catalogue.hpp"
+#include "domain/clock.hpp"
 #include "domain/drift.hpp"
 #include "domain/error.hpp"
 #include "domain/ids.hpp"
@@ -10,7 +11,9 @@
 
 #include <boost/json/object.hpp>
 
+#include <array>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -75,6 +78,7 @@ struct page_request {
 
 struct server_query {
   page_request page;
+  std::optional<user_id> user;
   std::vector<server_state> states;
   std::optional<std::pair<std::string, std::string>> label;
   std::optional<std::string> external_reference;
@@ -106,6 +110,16 @@ struct charge_query {
 result<charge_query> parse_charge_query(std::string_view list, const query_parameters& query);
 /// The cursor key that it reads.
 std::string charge_key(std::chrono::sys_seconds hour, std::chrono::sys_seconds month);
+
+/// Each observation, or means by hour or day.
+constexpr std::array<std::string_view, 3> series_steps{"raw", "hour", "day"};
+struct series_query {
+  /// Its place in `series_steps`.
+  std::optional<std::size_t> step;
+  std::optional<instant> from;
+  std::optional<instant> to;
+};
+result<series_query> parse_series_query(const query_parameters& query);
 
 /// A user's month, with a page of its servers.
 struct report_query {

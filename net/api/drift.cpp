@@ -212,16 +212,26 @@ stored resolve(edge_state& edge, const call& c, std::int64_t id, drift_way how, 
 
 answer list_drift(edge_state& edge, const call& c) {
   static constexpr std::array<std::string_view, 3> states{"open", "resolved", "vanished"};
+  static constexpr std::array<std::string_view, 6> kinds{"gone",      "owner",   "package",
+                                                         "suspended", "running", "unknown"};
   auto query = c.query;
   const auto state = take_choice(query, "state", states);
   if (!state)
     co_return state.error();
-  const auto list = "drift " + (*state ? std::string{states[**state]} : std::string{});
+  const auto kind = take_choice(query, "kind", kinds);
+  if (!kind)
+    co_return kind.error();
+  const auto list = "drift " + (*state ? std::string{states[**state]} : std::string{}) +
+                    (*kind ? " " + std::string{kinds[**kind]} : std::string{});
   const auto page = parse_id_page(list, query);
   if (!page)
     co_return page.error();
   const auto limit = page->first.limit;
-  const auto wanted = *state ? parse_drift_state(states[**state]) : std::nullopt;
+  db::drift_filter wanted;
+  if (*state)
+    wanted.state = parse_drift_state(states[**state]);
+  if (*kind)
+    wanted.kind = parse_drift_kind(kinds[**kind]);
   auto found = co_await edge.drift.list(wanted, page->second, limit + 1);
   if (!found)
     co_return found.error();

@@ -80,6 +80,10 @@ result<server_id> server_in_path(const call& c) {
   return error{errc::not_found, "no such server"};
 }
 
+error only_operators_name_users() {
+  return {errc::forbidden, "only an operator's key names a user"};
+}
+
 asio::awaitable<result<server>> find_server(edge_state& edge, const call& c) {
   const auto id = server_in_path(c);
   if (!id)

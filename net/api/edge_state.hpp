@@ -147,6 +147,9 @@ result<server_id> server_in_path(const call& c);
 /// The same, read; another user's is none. errc::not_found.
 asio::awaitable<result<server>> find_server(edge_state& edge, const call& c);
 
+/// Why a user's key may not say whose things it wants.
+error only_operators_name_users();
+
 /// A JSON answer that nobody keeps.
 http::response json_answer(http::status status, std::string body);
 

@@ -16,7 +16,7 @@ using std::chrono::sys_seconds;
 result<user_id> whose(const call& c, std::optional<user_id> named) {
   if (!c.key->is_operator()) {
     if (named)
-      return error{errc::forbidden, "only an operator's key names a user"};
+      return only_operators_name_users();
     return *c.key->user;
   }
   if (!named)

@@ -1,10 +1,10 @@
-#include "domain/time_format.hpp"
 #include "net/api/edge_state.hpp"
 #include "net/api/routes.hpp"
 
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -21,51 +21,14 @@ using std::chrono::hours;
 // An answer of some 300 KiB.
 constexpr std::int64_t most_points = 1'000;
 
-struct series_query {
+struct series_range {
   metric_step step = metric_step::hour;
   instant from{};
   instant to{};
 };
 
-struct step_name {
-  std::string_view name;
-  metric_step step;
-  /// What is shown when nobody says from when.
-  hours usual_span;
-};
-
-constexpr std::array<step_name, 3> steps{{{"raw", metric_step::raw, days{1}},
-                                          {"hour", metric_step::hour, days{7}},
-                                          {"day", metric_step::day, days{90}}}};
-
-const step_name& name_of(metric_step step) {
-  return steps[static_cast<std::size_t>(step)];
-}
-
-std::optional<instant>
-read_time(const query_parameters& query, std::string_view name, std::vector<field_error>& faults) {
-  const auto found =
-    std::find_if(query.begin(), query.end(), [&](const auto& one) { return one.name == name; });
-  if (found == query.end())
-    return std::nullopt;
-  const auto read = parse_time(found->value);
-  if (read)
-    return *read;
-  faults.push_back({std::string{name}, read.error().detail});
-  return std::nullopt;
-}
-
-void refuse_strangers(const query_parameters& query, std::vector<field_error>& faults) {
-  constexpr std::array<std::string_view, 3> known{"from", "to", "step"};
-  for (const auto& one : query) {
-    const auto count =
-      std::count_if(query.begin(), query.end(), [&](const auto& other) { return other.name == one.name; });
-    if (std::find(known.begin(), known.end(), one.name) == known.end())
-      faults.push_back({one.name, "is no parameter here"});
-    else if (count > 1)
-      faults.push_back({one.name, "is given twice"});
-  }
-}
+/// What is shown when nobody says from when, by step.
+constexpr std::array<hours, series_steps.size()> usual_spans{days{1}, days{7}, days{90}};
 
 error too_wide(metric_step step) {
   const auto* const way_out = step == metric_step::raw    ? "ask for step=hour or for a shorter time"
@@ -79,35 +42,22 @@ error too_wide(metric_step step) {
 
 /// Both ends where a step begins, so that no step is told in part.
 template <class Step>
-void align(series_query& wanted) {
+void align(series_range& wanted) {
   wanted.from = std::chrono::floor<Step>(wanted.from);
   wanted.to = std::chrono::ceil<Step>(wanted.to);
 }
 
-result<series_query> parse_series_query(const query_parameters& query, instant now) {
-  std::vector<field_error> faults;
-  refuse_strangers(query, faults);
-  series_query wanted;
-  for (const auto& one : query) {
-    if (one.name != "step")
-      continue;
-    const auto found = std::find_if(steps.begin(), steps.end(),
-                                    [&](const step_name& known) { return known.name == one.value; });
-    if (found == steps.end())
-      faults.push_back({"step", "is not raw, hour or day"});
-    else
-      wanted.step = found->step;
-  }
-  const auto from = read_time(query, "from", faults);
-  const auto to = read_time(query, "to", faults);
-  if (!faults.empty())
-    return error{errc::malformed_request, "the query cannot be read", std::move(faults)};
-  // Nothing was observed after now, nor before there were such servers.
+result<series_range> range_of(const series_query& query, instant now) {
+  series_range wanted;
+  if (query.step)
+    wanted.step = static_cast<metric_step>(*query.step);
+  // Nothing was observed after now, nor before there were such servers: a time that is yet to come has no
+  // points.
   const instant last = now + std::chrono::seconds{1};
-  wanted.to = std::min(to.value_or(last), last);
-  wanted.from = std::max(from.value_or(wanted.to - name_of(wanted.step).usual_span), instant{});
-  if (from && to && *from >= *to)
-    return error{errc::invalid_request, "from is not before to", {{"from", "is not before to"}}};
+  wanted.to = std::min(query.to.value_or(last), last);
+  const auto usual = usual_spans[static_cast<std::size_t>(wanted.step)];
+  wanted.from = std::max(query.from.value_or(wanted.to - usual), instant{});
+  wanted.to = std::max(wanted.to, wanted.from);
   if (wanted.step == metric_step::hour)
     align<hours>(wanted);
   if (wanted.step == metric_step::day)
@@ -157,7 +107,10 @@ void write(json_writer& out, const db::metric_point& one, bool is_aggregate) {
 } // namespace
 
 answer get_server_metrics(edge_state& edge, const call& c) {
-  const auto wanted = parse_series_query(c.query, edge.services.business.now());
+  const auto query = parse_series_query(c.query);
+  if (!query)
+    co_return query.error();
+  const auto wanted = range_of(*query, edge.services.business.now());
   if (!wanted)
     co_return wanted.error();
   const auto server = co_await find_server(edge, c);
@@ -172,7 +125,7 @@ answer get_server_metrics(edge_state& edge, const call& c) {
   json_writer out{256 + found->size() * 512};
   out.begin_object();
   out.member("serverId", server->id);
-  out.member("step", name_of(wanted->step).name);
+  out.member("step", series_steps[static_cast<std::size_t>(wanted->step)]);
   out.member("from", wanted->from);
   out.member("to", wanted->to);
   out.key("points");

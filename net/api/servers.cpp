@@ -184,9 +184,11 @@ answer list_servers(edge_state& edge, const call& c) {
   auto query = parse_server_query(list, c.query);
   if (!query)
     co_return query.error();
+  if (query->user && !c.key->is_operator())
+    co_return only_operators_name_users();
   const server_id after{query->page.after ? *parse_id(*query->page.after) : 0};
-  const db::server_filter filter{c.owner(), std::move(query->states), std::move(query->label),
-                                 std::move(query->external_reference)};
+  const db::server_filter filter{query->user ? query->user : c.owner(), std::move(query->states),
+                                 std::move(query->label), std::move(query->external_reference)};
   auto found = co_await edge.servers.list(filter, after, query->page.limit + 1);
   if (!found)
     co_return found.error();

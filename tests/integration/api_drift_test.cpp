@@ -110,6 +110,18 @@ TEST_F(ApiDrift, ItIsListedAndShown) {
   EXPECT_EQ(one.status, 200u);
   EXPECT_EQ(engine.call("GET", "/v1/drift?state=vanished").at("/items").as_array().size(), 0u);
   EXPECT_EQ(engine.call("GET", "/v1/drift?state=gone").status, 400u);
+  for (const auto* kind : {"suspended", "unknown"}) {
+    const auto some = engine.call("GET", "/v1/drift?state=open&kind=" + std::string{kind});
+    ASSERT_EQ(some.at("/items").as_array().size(), 1u) << some.body;
+    EXPECT_EQ(some.at("/items/0/kind").as_string(), kind);
+  }
+  for (const auto* kind : {"gone", "owner", "package", "running"})
+    EXPECT_TRUE(engine.call("GET", "/v1/drift?kind=" + std::string{kind}).at("/items").as_array().empty())
+      << kind;
+  const auto no_kind = engine.call("GET", "/v1/drift?kind=open");
+  EXPECT_EQ(no_kind.status, 400u);
+  EXPECT_EQ(no_kind.at("/detail").as_string(),
+            "query parameter kind: is not one of gone, owner, package, suspended, running, unknown");
   EXPECT_EQ(engine.call("GET", "/v1/drift/99").status, 404u);
   const auto page = engine.call("GET", "/v1/drift?limit=1");
   EXPECT_EQ(page.at("/items/0/id").as_int64(), 2);

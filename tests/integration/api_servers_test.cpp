@@ -330,11 +330,19 @@ TEST_F(ApiServers, AListIsPagedAndFiltered) {
   EXPECT_EQ(count("state=failed,deleted"), 0u);
   EXPECT_EQ(count("label=tier:tin"), 2u);
   EXPECT_EQ(count("externalReference=order-1"), 1u);
+  EXPECT_EQ(count("userId=1"), 2u);
+  EXPECT_EQ(count("userId=2"), 1u);
+  EXPECT_EQ(count("userId=1&label=tier:gold"), 0u);
+  EXPECT_EQ(count("userId=999"), 0u);
   EXPECT_EQ(engine.call_as(engine.user_2_key, "GET", "/v1/servers").at("/items").as_array().size(), 1u);
+  for (const auto* own_or_not : {"1", "2"})
+    EXPECT_EQ(
+      engine.call_as(engine.user_2_key, "GET", "/v1/servers?userId=" + std::string{own_or_not}).status, 403u);
 
   for (const auto& query : std::initializer_list<std::string>{
          "limit=0", "limit=201", "limit=-1", "limit=x", "limit=", "limit=5&limit=6", "cursor=made-up",
-         "cursor=", "cursor=" + cursor + "A", "state=gone", "state=", "label=x", "stat=active", "a=%zz"})
+         "cursor=", "cursor=" + cursor + "A", "state=gone", "state=", "label=x", "stat=active", "a=%zz",
+         "userId=x", "userId=1&userId=2"})
     EXPECT_EQ(engine.call("GET", "/v1/servers?" + query).status, 400u) << query;
   EXPECT_EQ(engine.call("GET", "/v1/users?cursor=" + cursor).status, 400u);
 }
