@@ -127,6 +127,9 @@ private:
     const auto owner = co_await schedules_.find(schedule_name);
     if (!owner)
       co_return owner.error();
+    if (hourly_ && owner->what.is_paused)
+      std::fprintf(stderr, "hours are not closed while %s is paused: PATCH /v1/cron/%s {\"paused\": false}\n",
+                   schedule_name.c_str(), schedule_name.c_str());
     const auto due = tick_of(owner->what, at);
     if (!due)
       co_return due.error();

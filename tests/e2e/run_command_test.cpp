@@ -281,13 +281,28 @@ TEST_F(RunHourly, AloneSeesAllServersAndClosesTheirHours) {
   EXPECT_THAT(output, AllOf(HasSubstr("hourly-sync-and-billing 2026-1"), HasSubstr(" succeeded "),
                             HasSubstr("\"sync\": "), HasSubstr("\"billing\": ")));
   EXPECT_THAT(errors(), HasSubstr(" succeeded, 24 of 24 looks"));
-  EXPECT_THAT(errors(), Not(HasSubstr("\r")));
+  EXPECT_THAT(errors(), AllOf(Not(HasSubstr("\r")), Not(HasSubstr("paused"))));
   EXPECT_EQ(sql("SELECT count(*) FROM runs WHERE manual AND node LIKE '%:run-hourly'"), "1");
   EXPECT_EQ(sql("SELECT (figures #>> '{billing,charges}')::int > 0 FROM runs WHERE manual"), "t");
   EXPECT_EQ(sql("SELECT min(closed_until) > '" + closed_until + "'::timestamptz FROM billing_accounts"), "t");
   expect_all_were_seen();
   EXPECT_EQ(sql("SELECT count(*) FROM singletons JOIN nodes USING (token) WHERE lease_until > now()"), "0");
   EXPECT_EQ(on->engine().run({"audit"}).code, 0);
+}
+
+TEST_F(RunHourly, SaysThatNoHourIsClosedWhileItsScheduleIsPaused) {
+  begin_without_engine(few_at_once());
+  sql("UPDATE schedules SET paused = true, next_at = NULL WHERE name = 'hourly-sync-and-billing'");
+  auto child = run();
+  const auto output = child.read_all();
+  EXPECT_EQ(child.wait(), 0) << errors();
+  EXPECT_THAT(output, AllOf(HasSubstr(" succeeded "), HasSubstr("\"hours\": 0")));
+  const auto told = errors();
+  const std::string hint = "hours are not closed while hourly-sync-and-billing is paused: "
+                           "PATCH /v1/cron/hourly-sync-and-billing {\"paused\": false}";
+  ASSERT_THAT(told, HasSubstr(hint));
+  EXPECT_EQ(told.find(hint), told.rfind(hint));
+  expect_all_were_seen();
 }
 
 TEST_F(RunHourly, BesideAnEngineTheEngineDoesIt) {
