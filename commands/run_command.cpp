@@ -128,7 +128,7 @@ private:
     if (!owner)
       co_return owner.error();
     if (hourly_ && owner->what.is_paused)
-      std::fprintf(stderr, "hours are not closed while %s is paused: POST /v1/cron/%s/unpause\n",
+      std::fprintf(stderr, "hours are not closed while %s is paused: PATCH /v1/cron/%s {\"paused\": false}\n",
                    schedule_name.c_str(), schedule_name.c_str());
     const auto due = tick_of(owner->what, at);
     if (!due)

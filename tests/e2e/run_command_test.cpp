@@ -298,7 +298,8 @@ TEST_F(RunHourly, SaysThatNoHourIsClosedWhileItsScheduleIsPaused) {
   EXPECT_EQ(child.wait(), 0) << errors();
   EXPECT_THAT(output, AllOf(HasSubstr(" succeeded "), HasSubstr("\"hours\": 0")));
   const auto told = errors();
-  const std::string hint = "hours are not closed while hourly-sync-and-billing is paused";
+  const std::string hint = "hours are not closed while hourly-sync-and-billing is paused: "
+                           "PATCH /v1/cron/hourly-sync-and-billing {\"paused\": false}";
   ASSERT_THAT(told, HasSubstr(hint));
   EXPECT_EQ(told.find(hint), told.rfind(hint));
   expect_all_were_seen();

@@ -286,6 +286,21 @@ TEST_F(Simulator, ChangesServersBehindEverybodysBack) {
   EXPECT_FALSE(panel.server(id).at("deletedAt").is_null());
 }
 
+TEST_F(Simulator, ShowsAMachineThatWasPoweredOnBeforeItWasBuilt) {
+  const auto id = create().json().at("data").at("id").as_int64();
+  const auto memory = [&] {
+    const auto looked_at = panel.api("GET", "/servers/" + std::to_string(id) + "?remoteState=true");
+    EXPECT_EQ(looked_at.status, 200u);
+    return std::stoll(
+      std::string{looked_at.json().at_pointer("/data/remoteState/memory/memtotal").as_string()});
+  };
+  panel.patch_server(id, {{"state", "complete"}, {"power", "running"}});
+  EXPECT_GT(memory(), 0);
+  panel.patch_server(id, {{"power", "stopped"}});
+  panel.patch_server(id, {{"power", "running"}, {"memory", 0}, {"storage", 0}});
+  EXPECT_EQ(memory(), 0);
+}
+
 TEST(SimulatorProcess, LimitsTheRateWithRetryAfter) {
   const simulated_panel panel{{"--rate-limit", "2"}};
   std::set<unsigned> seen;

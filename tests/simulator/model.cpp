@@ -697,12 +697,17 @@ outcome<const server*> model::patch_server(std::int64_t id, const server_patch& 
   }
   s.is_suspended = patch.is_suspended.value_or(s.is_suspended);
   s.is_protected = patch.is_protected.value_or(s.is_protected);
+  const auto is_started = patch.is_running.value_or(false) && !s.is_running;
   s.is_running = patch.is_running.value_or(s.is_running);
   s.name = patch.name.value_or(s.name);
   s.memory_mb = patch.memory_mb.value_or(s.memory_mb);
   s.storage_gb = patch.storage_gb.value_or(s.storage_gb);
   s.traffic_gb = patch.traffic_gb.value_or(s.traffic_gb);
   s.cpu_cores = patch.cpu_cores.value_or(s.cpu_cores);
+  if (is_started) {
+    s.live_memory_mb = s.memory_mb;
+    s.live_cpu_cores = s.cpu_cores;
+  }
   book(s, 1);
   update(s, now);
   return &s;

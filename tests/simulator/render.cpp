@@ -486,7 +486,8 @@ json::object render_remote_state(const model& m, const server& s, moment now) {
   out["cpu"] = s.is_running ? static_cast<double>(draw % 1000) / 10 : 0.0;
   if (s.is_running) {
     const auto total = s.live_memory_mb * 1024;
-    const auto available = total / 10 + static_cast<std::int64_t>((draw >> 16) % bits(total * 8 / 10));
+    const auto available =
+      total / 10 + static_cast<std::int64_t>((draw >> 16) % bits(std::max<std::int64_t>(1, total * 8 / 10)));
     out["memory"] = {{"memtotal", std::to_string(total)},
                      {"memavailable", std::to_string(available)},
                      {"memfree", std::to_string(available * 3 / 4)}};
@@ -496,7 +497,8 @@ json::object render_remote_state(const model& m, const server& s, moment now) {
   }
   const auto capacity = s.storage_gb * gibibyte;
   const auto used = s.stage == commission::complete
-                      ? gibibyte + static_cast<std::int64_t>(mix(m.seed(), bits(s.id)) % bits(capacity / 2))
+                      ? gibibyte + static_cast<std::int64_t>(mix(m.seed(), bits(s.id)) %
+                                                             bits(std::max<std::int64_t>(1, capacity / 2)))
                       : 0;
   out["disk"] = {{"vda",
                   {{"capacity", std::to_string(capacity)},
