@@ -18,6 +18,7 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <system_error>
@@ -254,15 +255,18 @@ int demo(const context& given, const demo_options& options) {
   if (!options.is_listen_set && !is_port_free(settings.http.listen.host, settings.http.listen.port))
     settings.http.listen.port = 0;
 
+  // From its first word on, and without a gap between the acts.
+  auto early = std::make_unique<early_signals>();
   std::puts("skyengine demo");
   std::fflush(stdout);
   const auto origin = settings.virtfusion.api_url.substr(0, settings.virtfusion.api_url.find("/api"));
   story_memory memory;
   for (const auto which : {act::first, act::second}) {
-    early_signals early;
+    if (which == act::second)
+      early = std::make_unique<early_signals>();
     auto started = engine::start(settings, given.data_dir, db::panel_kind::demo);
     if (!started)
-      return early.caught() ? refuse_interrupted(*early.caught()) : refuse(started.error().detail);
+      return early->caught() ? refuse_interrupted(*early->caught()) : refuse(started.error().detail);
     auto& node = **started;
     if (which == act::first)
       show_parts(node, settings, given.data_dir);
@@ -273,7 +277,7 @@ int demo(const context& given, const demo_options& options) {
       return refuse(key.error().detail);
     demo_story told{node, *panel, origin, *key, memory};
     const auto stays = which == act::second && !options.is_once;
-    const auto end = perform(node, told, which, early, [&] {
+    const auto end = perform(node, told, which, *early, [&] {
       if (stays)
         show_how_to_go_on(node, *key);
       else
