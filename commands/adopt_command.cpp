@@ -165,6 +165,24 @@ private:
     const auto loaded = co_await taker_.load();
     if (!loaded)
       co_return loaded.error();
+    const auto listed = co_await list();
+    if (!listed)
+      co_return listed.error();
+    const auto chosen = co_await check_choices(*listed);
+    if (!chosen)
+      co_return chosen.error();
+    for (const auto& page : *listed) {
+      const auto done = co_await take_page(page);
+      if (!done)
+        co_return done.error();
+    }
+    co_return summary_;
+  }
+
+  using page_ids = std::vector<virtfusion_server_id>;
+
+  asio::awaitable<result<std::vector<page_ids>>> list() {
+    std::vector<page_ids> pages;
     std::int64_t listed = 0;
     std::optional<std::int64_t> total;
     for (std::int64_t number = 1, last = 1; number <= last; ++number) {
@@ -175,25 +193,46 @@ private:
       last = page->last_page;
       total = page->total;
       listed += static_cast<std::int64_t>(page->items.size());
-      const auto done = co_await take_page(page->items);
-      if (!done)
-        co_return done.error();
+      auto& ids = pages.emplace_back();
+      for (const auto& item : page->items)
+        ids.push_back(item.id);
+      std::sort(ids.begin(), ids.end());
     }
     if (total && listed != *total)
       std::fputs("skyengine: VirtFusion's list changed while it was read: run it again\n", stderr);
-    for (const auto& [server, plan] : choices_)
-      if (!looked_at_.contains(server))
-        std::fprintf(stderr, "skyengine: --map: VirtFusion has no server %lld that is not ours\n",
-                     static_cast<long long>(server.value));
-    co_return summary_;
+    co_return pages;
   }
 
-  asio::awaitable<result<>> take_page(std::vector<vf::server_list_item> items) {
-    std::vector<virtfusion_server_id> ids;
-    ids.reserve(items.size());
-    for (const auto& item : items)
-      ids.push_back(item.id);
-    std::sort(ids.begin(), ids.end());
+  /// errc::not_found where a plan is chosen for a server that is not listed: another one was meant, and would
+  /// get the plan of its package. One that is ours already keeps its plan, so that a command that broke off
+  /// can be given again.
+  asio::awaitable<result<>> check_choices(const std::vector<page_ids>& listed) {
+    if (choices_.empty())
+      co_return result<>{};
+    std::set<virtfusion_server_id> there;
+    for (const auto& page : listed)
+      there.insert(page.begin(), page.end());
+    page_ids chosen;
+    std::string missing;
+    for (const auto& [server, plan] : choices_) {
+      chosen.push_back(server);
+      if (!there.contains(server))
+        missing += (missing.empty() ? "" : ", ") + std::to_string(server.value);
+    }
+    if (!missing.empty())
+      co_return error{errc::not_found,
+                      "--map: VirtFusion has no server " + missing + "; nothing was adopted"};
+    const auto known = co_await adoptions_.known(chosen);
+    if (!known)
+      co_return known.error();
+    for (const auto& [server, row] : *known)
+      if (!row.is_over)
+        std::fprintf(stderr, "skyengine: --map: server %lld is ours already and keeps its plan\n",
+                     static_cast<long long>(server.value));
+    co_return result<>{};
+  }
+
+  asio::awaitable<result<>> take_page(page_ids ids) {
     const auto known = co_await adoptions_.known(ids);
     if (!known)
       co_return known.error();

@@ -95,6 +95,26 @@ TEST_F(Adopt, APlanCanBeChosenForAServer) {
   EXPECT_THAT(unknown.output, HasSubstr(": left: there is no plan none"));
 }
 
+TEST_F(Adopt, APlanForAServerThatIsNotThereStopsItBeforeAnythingIsAdopted) {
+  const auto server = std::to_string(first_of_package(3));
+  for (const std::vector<std::string>& how : {std::vector<std::string>{"--dry-run"}, {}}) {
+    auto arguments = how;
+    arguments.insert(arguments.end(),
+                     {"--map", "999=small", "--map", server + "=large", "--map", "998=large"});
+    const auto told = adopt(arguments);
+    EXPECT_EQ(told.code, 1);
+    EXPECT_EQ(told.output, "");
+    EXPECT_THAT(engine.log(),
+                HasSubstr("skyengine: --map: VirtFusion has no server 998, 999; nothing was adopted\n"));
+    EXPECT_EQ(sql("SELECT count(*) FROM servers"), "0");
+  }
+  // What broke off is given again as it was.
+  EXPECT_EQ(adopt({"--map", server + "=large"}).code, 3);
+  EXPECT_EQ(adopt({"--map", server + "=small"}).code, 3);
+  EXPECT_THAT(engine.log(), HasSubstr("--map: server " + server + " is ours already and keeps its plan\n"));
+  EXPECT_EQ(sql("SELECT plan_id FROM servers WHERE virtfusion_id = " + server), "large");
+}
+
 TEST_F(Adopt, WithNothingLeftItEndsWithZero) {
   const auto state = panel.state();
   for (const auto& server : state.at("servers").as_array())
