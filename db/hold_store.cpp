@@ -23,7 +23,7 @@ constexpr statement find_made_hold{"hold_find_made", R"sql(
 
 constexpr statement insert_hold{"hold_insert", R"sql(
   WITH whose AS (
-    SELECT id AS server_id, user_id FROM servers WHERE id = $1::bigint
+    SELECT id AS server_id, user_id FROM servers WHERE id = $1::bigint AND state <> 'deleted'
     UNION ALL
     SELECT NULL::bigint, id FROM users WHERE id = $2::bigint),
   made AS (
@@ -43,6 +43,9 @@ constexpr statement insert_hold{"hold_insert", R"sql(
     INSERT INTO idempotency_keys (caller, key, method, path, body_hash, audit_id, created_at)
     SELECT $6, $7, $8, $9, decode($10, 'hex'), id, $4::timestamptz FROM logged WHERE $7::text IS NOT NULL)
   SELECT * FROM made)sql"};
+
+constexpr statement find_deleted{"hold_server_deleted", R"sql(
+  SELECT FROM servers WHERE id = $1::bigint AND state = 'deleted')sql"};
 
 constexpr statement end_hold{"hold_end", R"sql(
   WITH ended AS (
@@ -154,8 +157,14 @@ hold_store::insert(wanted what, std::string actor, std::optional<idempotency_cla
                                      part(&idempotency_claim::body_hash));
   if (!made)
     co_return made.error();
-  if (made->empty())
+  if (made->empty()) {
+    const auto deleted = co_await db_.run(find_deleted, what.server);
+    if (!deleted)
+      co_return deleted.error();
+    if (!deleted->empty())
+      co_return error{errc::conflict, "the server is deleted: there is nothing to hold"};
     co_return unknown_whose(what);
+  }
   co_return to_hold(made->front());
 }
 

@@ -87,6 +87,22 @@ TEST_F(ApiHolds, WhatCannotBeHeldIsRefused) {
   EXPECT_EQ(sql("SELECT count(*) FROM holds"), "0");
 }
 
+TEST_F(ApiHolds, ADeletedServerIsNotHeldAndARepeatIsAnsweredAsBefore) {
+  const auto server = engine.make_server();
+  const auto body = R"({"serverId":)" + std::to_string(server) + R"(,"reason":"a dispute"})";
+  const test::engine::headers key{{"Idempotency-Key", "h1"}};
+  const auto made = engine.call("POST", "/v1/holds", body, key);
+  ASSERT_EQ(made.status, 201u) << made.body;
+  sql("UPDATE servers SET state = 'deleted', deleted_at = now() WHERE id = " + std::to_string(server));
+  const auto refused = engine.call("POST", "/v1/holds", body);
+  EXPECT_EQ(refused.status, 409u) << refused.body;
+  EXPECT_EQ(refused.at("/detail").as_string(), "the server is deleted: there is nothing to hold");
+  const auto again = engine.call("POST", "/v1/holds", body, key);
+  EXPECT_EQ(again.status, 201u) << again.body;
+  EXPECT_EQ(again.body, made.body);
+  EXPECT_EQ(sql("SELECT count(*) FROM holds"), "1");
+}
+
 TEST_F(ApiHolds, ARepeatWithItsKeyDoesNothingAgain) {
   const test::engine::headers key{{"Idempotency-Key", "h1"}};
   const auto made = engine.call("POST", "/v1/holds", R"({"userId":1,"reason":"r"})", key);
