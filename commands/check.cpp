@@ -8,8 +8,13 @@
 #include "net/virtfusion/failure.hpp"
 #include "net/virtfusion/http_transport.hpp"
 
+#include <stdlib.h>
+
+#include <cerrno>
 #include <cstdio>
+#include <filesystem>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -74,12 +79,35 @@ asio::awaitable<result<bool>> close(db::database& database) {
   co_return true;
 }
 
-bool check_database(const context& given) {
+/// Makes a folder where the data folder is or would be made, and takes it away again.
+result<> check_data_folder(const std::filesystem::path& data_dir) {
+  std::error_code failed;
+  auto nearest = std::filesystem::absolute(data_dir, failed).lexically_normal();
+  while (!std::filesystem::exists(nearest, failed) && nearest != nearest.parent_path())
+    nearest = nearest.parent_path();
+  auto probe = (nearest / ".skyengine-check-XXXXXX").string();
+  if (::mkdtemp(probe.data()) == nullptr)
+    return error{errc::conflict,
+                 "cannot write to " + data_dir.string() + ": " + std::generic_category().message(errno)};
+  std::filesystem::remove(probe, failed);
+  return {};
+}
+
+bool check_data_folder(const context& given) {
+  const auto usable = check_data_folder(given.data_dir);
+  return usable || say(false, "data folder", usable.error().detail);
+}
+
+bool check_database(const context& given, bool has_data_folder) {
   std::optional<db::private_postgres> postgres;
   db::database_options options;
   options.url = given.settings.database.url;
   options.pipelined_connections = 1;
   if (options.url.empty()) {
+    if (!has_data_folder) {
+      std::printf("%-4s database: not tried\n", "--");
+      return false;
+    }
     if (!std::filesystem::exists(given.data_dir / "postgres"))
       return say(true, "database",
                  "none set: the first start makes a private PostgreSQL in " + given.data_dir.string());
@@ -171,9 +199,10 @@ bool check_http(const config::http_settings& http) {
 int check(const context& given) {
   say(true, "settings", "every value is allowed");
   const auto has_http = check_http(given.settings.http);
-  const auto has_database = check_database(given);
+  const auto has_data_folder = check_data_folder(given);
+  const auto has_database = check_database(given, has_data_folder);
   const auto has_virtfusion = check_virtfusion(given);
-  return has_http && has_database && has_virtfusion ? 0 : 1;
+  return has_http && has_data_folder && has_database && has_virtfusion ? 0 : 1;
 }
 
 } // namespace skyengine::commands

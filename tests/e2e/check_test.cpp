@@ -5,6 +5,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <fstream>
 #include <map>
 #include <string>
 
@@ -66,6 +68,27 @@ TEST_F(Check, NamesTheCertificateThatCannotBeRead) {
   const auto own = check_with({{"SKYENGINE_TLS_CERT", "/nowhere"}, {"SKYENGINE_TLS_KEY", "/nowhere"}});
   EXPECT_EQ(own.code, 1);
   EXPECT_THAT(own.output, HasSubstr("FAIL http: no certificate in /nowhere: "));
+}
+
+TEST_F(Check, TellsOfADataFolderThatCannotBeWritten) {
+  // Whoever runs this, even root, makes nothing below a file.
+  const auto file = folder_.path() / "file";
+  std::ofstream{file} << "text";
+  for (const auto& where : {file, file / "data", std::filesystem::path{"/proc/nowhere"}}) {
+    test::engine_options how{where};
+    how.log_file = (folder_.path() / "log").string();
+    const auto told = test::engine_process{panel_, how}.run({"check"});
+    EXPECT_EQ(told.code, 1);
+    EXPECT_THAT(told.output, HasSubstr("FAIL data folder: cannot write to " + where.string() + ": "));
+    EXPECT_THAT(told.output, HasSubstr("--   database: not tried\n"));
+  }
+  // Nothing is left of the look.
+  const auto there = folder_.path() / "there";
+  std::filesystem::create_directory(there);
+  test::engine_options how{there / "data"};
+  how.log_file = (folder_.path() / "log").string();
+  EXPECT_EQ(test::engine_process(panel_, how).run({"check"}).code, 0);
+  EXPECT_TRUE(std::filesystem::is_empty(there));
 }
 
 TEST_F(Check, TellsOfADatabaseUserWithoutRights) {
