@@ -254,7 +254,7 @@ asio::awaitable<result<>> apply(db::catalogue_store& store, catalogue all, insta
     std::puts("nothing to apply: there are no [plans.<id>] and no [regions.<id>]");
   const auto done = co_await store.put_all(all.plans, all.regions, "command line", now);
   if (!done)
-    co_return error{done.error().code, done.error().detail + "; nothing was changed"};
+    co_return done.error();
   for (std::size_t i = 0; i < all.plans.size(); ++i)
     say("plan", all.plans[i].id.value, done->plans[i]);
   for (std::size_t i = 0; i < all.regions.size(); ++i)

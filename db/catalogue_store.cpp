@@ -196,6 +196,14 @@ write_region(transaction& tx, const region& value, const std::string& actor, ins
   co_return co_await finish_upsert(tx, done, actor, "region " + value.id.value, now);
 }
 
+/// Of a body, which is rolled back. What a failed commit has changed is for the database to say.
+error whole_refused(const std::string& what, error why) {
+  if (why.detail.ends_with('.'))
+    why.detail.pop_back();
+  why.detail = what + ": " + why.detail + "; nothing was changed";
+  return why;
+}
+
 } // namespace
 
 asio::awaitable<result<upsert>> catalogue_store::put_user(user value, std::string actor, instant now) {
@@ -238,13 +246,13 @@ asio::awaitable<result<catalogue_store::all_done>> catalogue_store::put_all(std:
     for (const auto& one : plans) {
       const auto done = co_await write_plan(tx, one, actor, now);
       if (!done)
-        co_return error{done.error().code, "plan " + one.id.value + ": " + done.error().detail};
+        co_return whole_refused("plan " + one.id.value, done.error());
       all.plans.push_back(*done);
     }
     for (const auto& one : regions) {
       const auto done = co_await write_region(tx, one, actor, now);
       if (!done)
-        co_return error{done.error().code, "region " + one.id.value + ": " + done.error().detail};
+        co_return whole_refused("region " + one.id.value, done.error());
       all.regions.push_back(*done);
     }
     co_return all;

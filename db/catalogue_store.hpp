@@ -30,7 +30,8 @@ public:
     std::vector<upsert> plans;
     std::vector<upsert> regions;
   };
-  /// All of them or, with an error that names the first that cannot be, none.
+  /// All of them or, with an error that names the first that cannot be, none. As `database::transact` where
+  /// the outcome is not known.
   asio::awaitable<result<all_done>>
   put_all(std::vector<plan> plans, std::vector<region> regions, std::string actor, instant now);
 
