@@ -23,9 +23,12 @@ constexpr statement check_ledger{"audit_ledger", R"sql(
     SELECT t.user_id, t.currency, sum(p.amount_micros) AS micros
       FROM ledger_postings p JOIN ledger_transactions t ON t.id = p.transaction_id
      WHERE p.account = 'unbilled' GROUP BY t.user_id, t.currency),
+  by_month AS (
+    SELECT user_id, currency, date_trunc('month', hour, 'UTC') AS month, sum(amount_micros) AS micros
+      FROM charges GROUP BY 1, 2, 3),
   charged AS (
     SELECT user_id, currency, sum(micros) AS micros
-      FROM (SELECT user_id, currency, sum(amount_micros) AS micros FROM charges GROUP BY user_id, currency
+      FROM (SELECT user_id, currency, micros FROM by_month
             UNION ALL
             SELECT user_id, currency, sum(amount_micros) FROM charge_corrections GROUP BY user_id, currency) AS c
      GROUP BY user_id, currency)
@@ -44,9 +47,7 @@ constexpr statement check_ledger{"audit_ledger", R"sql(
   SELECT 'what limits look at is what the month''s hours were charged', count(*),
          count(*) FILTER (WHERE b.month_micros <> coalesce(c.micros, 0))
     FROM user_balances b
-    LEFT JOIN (SELECT user_id, currency, date_trunc('month', hour, 'UTC') AS month, sum(amount_micros) AS micros
-                 FROM charges GROUP BY 1, 2, 3) AS c
-           ON c.user_id = b.user_id AND c.currency = b.currency AND c.month = b.month
+    LEFT JOIN by_month c ON c.user_id = b.user_id AND c.currency = b.currency AND c.month = b.month
   UNION ALL
   SELECT 'no hour of a server has two charges', count(*), count(*) FILTER (WHERE n > 1)
     FROM (SELECT count(*) AS n FROM charges GROUP BY hour, server_id) AS h

@@ -43,7 +43,6 @@ struct closable_hour {
   std::vector<load> users;
 };
 
-/// What one batch has written.
 /// A limit that a user's month has come to, with an hour that was closed.
 struct passed_limit {
   user_id user;
@@ -54,6 +53,7 @@ struct passed_limit {
   money so_far;
 };
 
+/// What one batch has written.
 struct closed_batch {
   std::int64_t users = 0;
   std::int64_t charges = 0;

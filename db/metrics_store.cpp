@@ -52,7 +52,7 @@ constexpr statement insert_list{"metrics_write_list", R"sql(
   ON CONFLICT (server_id) DO UPDATE
      SET hypervisor_id = excluded.hypervisor_id, listed_at = greatest(o.listed_at, excluded.listed_at))sql"};
 
-constexpr statement find_the_list{"metrics_list", R"sql(
+constexpr statement look_up_list{"metrics_list", R"sql(
   SELECT EXISTS (SELECT FROM server_lists WHERE tick >= to_timestamp($1::bigint)) AS is_read,
          (SELECT count(*) FROM servers WHERE state IN ('active', 'suspended') AND virtfusion_id IS NOT NULL)
            AS servers)sql"};
@@ -118,8 +118,8 @@ constexpr statement insert_live{"metrics_write_live", R"sql(
   differing AS (
     SELECT s.id, CASE WHEN d.is_on THEN 'on' ELSE 'off' END AS power
       FROM seen d JOIN servers s ON s.id = d.server
-     WHERE d.is_on IS NOT NULL AND s.power <> CASE WHEN d.is_on THEN 'on' ELSE 'off' END AND s.state IN ('active', 'suspended')
-       AND s.last_event_at <= d.at
+     WHERE d.is_on IS NOT NULL AND s.power <> CASE WHEN d.is_on THEN 'on' ELSE 'off' END
+       AND s.state IN ('active', 'suspended') AND s.last_event_at <= d.at
      ORDER BY s.id FOR NO KEY UPDATE OF s SKIP LOCKED),
   powered AS (
     UPDATE servers s SET power = d.power FROM differing d WHERE s.id = d.id),
@@ -253,7 +253,7 @@ asio::awaitable<result<std::int64_t>> metrics_store::write_list(std::vector<list
 }
 
 asio::awaitable<result<list_standing>> metrics_store::find_list(std::chrono::sys_seconds tick) {
-  const auto found = co_await db_.run(find_the_list, tick.time_since_epoch().count());
+  const auto found = co_await db_.run(look_up_list, tick.time_since_epoch().count());
   if (!found)
     co_return found.error();
   const auto r = found->front();

@@ -85,9 +85,7 @@ struct due_rest {
   std::vector<server_id> first;
 };
 
-/// What the sync sees of servers, and what is due to be looked at. Servers count that are active or suspended
-/// and have their id in VirtFusion.
-///
+/// What is known of a tick's list before it is read.
 struct list_standing {
   /// The list of the tick, or of a later one, was read to its end.
   bool is_read = false;
@@ -95,6 +93,9 @@ struct list_standing {
   std::int64_t servers = 0;
 };
 
+/// What the sync sees of servers, and what is due to be looked at. Servers count that are active or suspended
+/// and have their id in VirtFusion.
+///
 /// Everything written twice is written once, so a batch whose answer was lost is simply written again.
 class metrics_store {
 public:

@@ -97,11 +97,42 @@ protected:
         "VALUES ('sync', "
         "'sync', '0 * * * *', 'latest', 60, 'queue', 7200)");
   }
-  void spawn() {
+  void spawn() { spawn(observer); }
+  void spawn(sync_observer& told) { spawn(caller, told); }
+  void spawn(virtfusion_caller& asking, sync_observer& told) {
     options.slots = 16;
     sync = spawn_metrics_sync(runtime.system(), runtime.loop().get_executor(),
-                              {caller, store, progress, clock, &observer}, options);
+                              {asking, store, progress, clock, &told}, options);
   }
+
+  /// A gateway of its own to `panel`; the sync asks there while it lives, and ends with it.
+  class other_way {
+  public:
+    other_way(MetricsSync& owner, net::virtfusion::transport& panel)
+        : owner_(owner),
+          gateway_(spawn_virtfusion_gateway(
+            owner.runtime.system(), owner.runtime.loop().get_executor(), owner.runtime.timers(), panel, {})),
+          caller_(owner.runtime.asker(), owner.runtime.timers(), gateway_) {
+      owner.spawn(caller_, owner.observer);
+    }
+    other_way(const other_way&) = delete;
+    other_way& operator=(const other_way&) = delete;
+    ~other_way() {
+      test::at_end([this] {
+        caf::anon_send_exit(owner_.sync, caf::exit_reason::user_shutdown);
+        caf::anon_send_exit(gateway_, caf::exit_reason::user_shutdown);
+        caller_.set_gateway({});
+        gateway_ = nullptr;
+        owner_.sync = nullptr;
+        owner_.advance(1min);
+      });
+    }
+
+  private:
+    MetricsSync& owner_;
+    virtfusion_gateway_actor gateway_;
+    virtfusion_caller caller_;
+  };
   void respawn() {
     caf::anon_send_exit(sync, caf::exit_reason::kill);
     settle();
@@ -325,11 +356,7 @@ TEST_F(MetricsSync, AFigureThatCannotBeSpoilsNoOther) {
                  : R"({"data":{"id":2,"state":"complete","remoteState":{"running":false,"cpu":3.5}}})");
     return test::fake_virtfusion::ok(R"({"data":[]})");
   };
-  auto gateway_to_it =
-    spawn_virtfusion_gateway(runtime.system(), runtime.loop().get_executor(), runtime.timers(), odd, {});
-  virtfusion_caller caller_of_it{runtime.asker(), runtime.timers(), gateway_to_it};
-  sync = spawn_metrics_sync(runtime.system(), runtime.loop().get_executor(),
-                            {caller_of_it, store, progress, clock, &observer}, options);
+  const other_way way{*this, odd};
   const auto figures = finish(begin());
   EXPECT_EQ(number(figures, "live", "seen"), 2);
   EXPECT_EQ(number(figures, "traffic", "seen"), 1);
@@ -338,12 +365,6 @@ TEST_F(MetricsSync, AFigureThatCannotBeSpoilsNoOther) {
                 "disk_total, "
                 "disk_used), ', ' ORDER BY server_id) FROM server_metrics WHERE is_on IS NOT NULL"),
             "1 t, 2 f 3.5");
-  caf::anon_send_exit(sync, caf::exit_reason::user_shutdown);
-  caf::anon_send_exit(gateway_to_it, caf::exit_reason::user_shutdown);
-  caller_of_it.set_gateway({});
-  gateway_to_it = nullptr;
-  sync = nullptr;
-  advance(1min);
 }
 
 TEST_F(MetricsSync, AServerThatIsGoneIsNamedAndAskedOnce) {
@@ -558,11 +579,7 @@ TEST_F(MetricsSync, OneServerThatIsAnswered503HoldsNoOtherUp) {
     }
     return test::fake_virtfusion::ok(R"({"data":[]})");
   };
-  auto gateway_to_it =
-    spawn_virtfusion_gateway(runtime.system(), runtime.loop().get_executor(), runtime.timers(), odd, {});
-  virtfusion_caller caller_of_it{runtime.asker(), runtime.timers(), gateway_to_it};
-  sync = spawn_metrics_sync(runtime.system(), runtime.loop().get_executor(),
-                            {caller_of_it, store, progress, clock, &observer}, options);
+  const other_way way{*this, odd};
   for (const auto tick : {noon, noon + 1h}) {
     advance(std::max<runtime::steady_duration>(tick - clock.now(), 0s));
     const auto begun = runtime.timers().now();
@@ -572,12 +589,6 @@ TEST_F(MetricsSync, OneServerThatIsAnswered503HoldsNoOtherUp) {
     EXPECT_GE(seen("live"), 59);
     EXPECT_LT(told->at - begun, 10min) << "took " << (told->at - begun) / 1s << " s";
   }
-  caf::anon_send_exit(sync, caf::exit_reason::user_shutdown);
-  caf::anon_send_exit(gateway_to_it, caf::exit_reason::user_shutdown);
-  caller_of_it.set_gateway({});
-  gateway_to_it = nullptr;
-  sync = nullptr;
-  advance(1min);
 }
 
 /// As a drift watcher that looks at 200 servers, one after the other, of a panel that takes 12 s for each.
@@ -598,8 +609,7 @@ private:
 TEST_F(MetricsSync, TheLooksOfItsObserverTakeNothingOfTheServersTime) {
   make_servers(20);
   slow_observer slow{runtime.timers()};
-  sync = spawn_metrics_sync(runtime.system(), runtime.loop().get_executor(),
-                            {caller, store, progress, clock, &slow}, options);
+  spawn(slow);
   const auto told = begin();
   ASSERT_TRUE(advance_until([&] { return seen("live") == 20; }, 1min, 50ms));
   EXPECT_FALSE(told->answer);
@@ -609,8 +619,7 @@ TEST_F(MetricsSync, TheLooksOfItsObserverTakeNothingOfTheServersTime) {
 TEST_F(MetricsSync, ACancelledSyncWaitsForNoLookOfItsObserverButTheOneUnderWay) {
   make_servers(20);
   slow_observer slow{runtime.timers()};
-  sync = spawn_metrics_sync(runtime.system(), runtime.loop().get_executor(),
-                            {caller, store, progress, clock, &slow}, options);
+  spawn(slow);
   const auto told = begin();
   advance(10s);
   const auto at = runtime.timers().now();
@@ -623,8 +632,7 @@ TEST_F(MetricsSync, ACancelledSyncWaitsForNoLookOfItsObserverButTheOneUnderWay) 
 TEST_F(MetricsSync, ARunThatIsAskedForAgainWhileItIsBeingCancelledBeginsAnewAfterIt) {
   make_servers(20);
   slow_observer slow{runtime.timers()};
-  sync = spawn_metrics_sync(runtime.system(), runtime.loop().get_executor(),
-                            {caller, store, progress, clock, &slow}, options);
+  spawn(slow);
   const auto told = begin();
   advance(10s);
   caf::anon_send(sync, cron_cancel{run});
